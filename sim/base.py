@@ -1,0 +1,90 @@
+"""The frozen, strict, validated data that scenarios are made of, and refusals in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Union
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+
+from backwater.errors import ScenarioError, nearest
+
+
+class Model(BaseModel):
+    """A frozen part of a scenario: unknown keys are refused, values are checked when it is made.
+
+    Raises ScenarioError, one line, for anything wrong.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, ser_json_inf_nan="constants")
+
+    def __init__(self, *args: object, **data: Any) -> None:
+        name = type(self).__name__.lower()
+        if args:
+            raise ScenarioError(name, f"takes named fields only, such as {next(iter(type(self).model_fields))}=...", args)
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise one_line(error, type(self)) from None
+
+    def plain(self) -> dict[str, Any]:
+        """As files hold it: nested dicts, lists, texts with units; fields at their default are left out."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+def one_line(error: ValidationError, model: type[BaseModel]) -> ScenarioError:
+    """The first thing wrong in ``error``, with its path and the nearest valid choice."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    kind, given = first["type"], first["input"]
+    inner = first.get("ctx", {}).get("error")
+    if isinstance(inner, ScenarioError):
+        return inner.under(where)
+    if kind == "extra_forbidden":
+        path, _, word = where.rpartition(".")
+        return ScenarioError(
+            path or model.__name__.lower(), f'has no field "{word}"{nearest(word, model.model_fields)}', shown=False
+        )
+    if kind == "missing":
+        return ScenarioError(where, "is missing", shown=False)
+    if kind in ("literal_error", "enum"):
+        return ScenarioError(where, f"must be {first['ctx']['expected']}", given)
+    return ScenarioError(where, _plainly(first["msg"]), given)
+
+
+def _plainly(message: str) -> str:
+    """Pydantic's "Input should be ..." in our words."""
+    return message.replace("Input should be", "must be").replace("Value error, ", "")
+
+
+def one_of(*kinds: type[Model], what: str, shorthand: Callable[[Any], Model] | None = None) -> Any:
+    """The type of a field that holds one of several kinds of part, told apart by their ``kind``.
+
+    A kind's own default applies where the tables of a file leave ``kind`` out and only one kind exists.
+    ``shorthand`` turns a value that is no table (such as ``"60 ms"``) into a part.
+    """
+    table: dict[str, type[Model]] = {kind.model_fields["kind"].default: kind for kind in kinds}
+
+    def read(given: Any) -> Any:
+        if isinstance(given, kinds):
+            return given
+        if not isinstance(given, Mapping):
+            if shorthand is None or isinstance(given, Model):
+                raise ScenarioError("", f"must be {what}", given)
+            return shorthand(given)
+        word = given.get("kind")
+        if word is None:
+            raise ScenarioError("", f'must name its kind, as in {{ kind = "{next(iter(table))}" }}', dict(given))
+        if word not in table:
+            raise ScenarioError("kind", f"must be {what}{nearest(str(word), table)}", word)
+        return table[word](**given)
+
+    union = Union[tuple(kinds)]  # noqa: UP007 (made at run time)
+    if len(kinds) > 1:
+        union = Annotated[union, Field(discriminator="kind")]
+    return Annotated[union, BeforeValidator(read), PlainSerializer(part_table, return_type=Any)]
+
+
+def part_table(part: Model) -> dict[str, Any]:
+    """A part as files hold it, with its kind."""
+    return {"kind": part.kind, **part.plain()}  # type: ignore[attr-defined]

@@ -1,0 +1,24 @@
+"""Which of several simultaneous events comes first: (rank, source, job, attempt), packed into one integer.
+
+What frees comes before what asks. Ranks are append-only.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+FAULT, DISK, COMPLETION, DELIVERY, TIMEOUT, RETRY, ARRIVAL, SAMPLE = range(8)
+
+ATTEMPT_BITS, JOB_BITS, SOURCE_BITS = 14, 36, 8
+LAST = 2**62 - 1  # after every other event of its instant
+ATTEMPT_MAX = 2**ATTEMPT_BITS - 1
+
+
+@njit(cache=True)
+def key(rank, source, job, attempt):  # type: ignore[no-untyped-def]
+    """The place of an event among those of its instant: smaller comes first.
+
+    Attempts beyond 2**14 - 1 of one job share the last place; they would have to meet at one instant to matter.
+    """
+    number = min(attempt, ATTEMPT_MAX)
+    return (((((rank << SOURCE_BITS) | source) << JOB_BITS) | job) << ATTEMPT_BITS) | number

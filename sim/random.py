@@ -1,0 +1,84 @@
+"""Addressed random numbers: a uniform is a pure function of (seed, replication, source, job, purpose, index).
+
+Philox4x32-10, a counter-based generator: no state, no order of draws. One block of 128 bits holds two uniforms; the
+purposes 2k and 2k + 1 share block k, so that what is often drawn together costs one block.
+
+Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11; known answers of Random123.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from backwater.errors import check
+
+# Purposes are append-only: a number's address is its identity.
+GAP = 0  # time from the previous arrival of the source
+SERVICE = 1  # service demand (index 0, or the attempt's number)
+CLASS = 2  # which class a job belongs to
+SIZE = 3  # bytes of a job
+BACKOFF = 4  # pause after a failed attempt (index: the failed attempt's number)
+TIMEOUT = 5  # patience with an attempt (index: the attempt's number)
+RETRY = 6  # whether the client tries again at all (index: the failed attempt's number)
+THIN = 7  # which rows of a trace are kept or repeated (job: the row)
+
+SEEDS = 2**64  # seeds are 0 .. 2**64 - 1
+REPLICATIONS = 2**32
+JOBS = 2**36  # jobs of one source in one run
+SOURCES = 2**8
+
+_M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+_LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
+
+
+@njit(cache=True, inline="always")
+def _block(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
+    for _ in range(10):
+        p0, p1 = _M0 * c0, _M1 * c2
+        c0, c1, c2, c3 = (p1 >> _HALF) ^ c1 ^ k0, p1 & _LOW, (p0 >> _HALF) ^ c3 ^ k1, p0 & _LOW
+        k0, k1 = (k0 + _W0) & _LOW, (k1 + _W1) & _LOW
+    return c0, c1, c2, c3
+
+
+@njit(cache=True)
+def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
+    """Philox4x32-10: four 32-bit words of counter and two of key (all uint64) -> four 32-bit words."""
+    return _block(c0, c1, c2, c3, k0, k1)
+
+
+@njit(cache=True, inline="always")
+def _unit(high, low):  # type: ignore[no-untyped-def]
+    # 52 bits and a half: with 53, (2**53 - 1) + 0.5 rounds up and the uniform could be 1.0.
+    return (np.float64(np.int64(((high << _HALF) | low) >> np.uint64(12))) + 0.5) * 2.0**-52
+
+
+@njit(cache=True)
+def pair(seed, replication, source, job, purpose, index):  # type: ignore[no-untyped-def]
+    """Both uniforms of the block that holds ``purpose``: those of the even purpose and of the odd one."""
+    number = np.uint64(job)
+    place = (np.uint64(purpose) >> np.uint64(1)) | (np.uint64(source) << np.uint64(8))
+    c0, c1, c2, c3 = _block(
+        number & _LOW,
+        np.uint64(index) & _LOW,
+        np.uint64(replication) & _LOW,
+        (place | ((number >> _HALF) << np.uint64(20))) & _LOW,
+        seed & _LOW,
+        seed >> _HALF,
+    )
+    return _unit(c0, c1), _unit(c2, c3)
+
+
+@njit(cache=True)
+def uniform(seed, replication, source, job, purpose, index):  # type: ignore[no-untyped-def]
+    """The uniform in (0, 1) at an address; ``seed`` a numpy uint64, the rest non-negative integers."""
+    even, odd = pair(seed, replication, source, job, purpose, index)
+    return odd if purpose & 1 else even
+
+
+def seed_word(seed: int) -> np.uint64:
+    """The seed as the compiled functions take it; ScenarioError outside 0 .. 2**64 - 1."""
+    ok = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < SEEDS
+    check(ok, "seed", seed, "must be a whole number from 0 to 2**64 - 1")
+    return np.uint64(seed)
