@@ -21,11 +21,22 @@ class Model(BaseModel):
     def __init__(self, *args: object, **data: Any) -> None:
         name = type(self).__name__.lower()
         if args:
-            raise ScenarioError(name, f"takes named fields only, such as {next(iter(type(self).model_fields))}=...", args)
+            raise ScenarioError(
+                name, f"takes named fields only, such as {next(iter(type(self).model_fields))}=...", args
+            )
         try:
             super().__init__(**data)
         except ValidationError as error:
             raise one_line(error, type(self)) from None
+
+    def __eq__(self, other: object) -> bool:
+        """Equal where the fields are; what was computed from them and kept does not count."""
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in type(self).model_fields)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.model_dump_json()))
 
     def plain(self) -> dict[str, Any]:
         """As files hold it: nested dicts, lists, texts with units; fields at their default are left out."""
@@ -34,7 +45,10 @@ class Model(BaseModel):
 
 def one_line(error: ValidationError, model: type[BaseModel]) -> ScenarioError:
     """The first thing wrong in ``error``, with its path and the nearest valid choice."""
-    first = error.errors(include_url=False)[0]
+    found = error.errors(include_url=False)
+    first = next(
+        (item for item in found if item["type"] == "extra_forbidden"), found[0]
+    )  # a misspelt field is missing too
     where = ".".join(str(part) for part in first["loc"])
     kind, given = first["type"], first["input"]
     inner = first.get("ctx", {}).get("error")
@@ -43,7 +57,9 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> ScenarioError:
     if kind == "extra_forbidden":
         path, _, word = where.rpartition(".")
         return ScenarioError(
-            path or model.__name__.lower(), f'has no field "{word}"{nearest(word, model.model_fields)}', shown=False
+            path or model.__name__.lower(),
+            f'has no field "{word}"{nearest(word, model.model_fields)}',
+            shown=False,
         )
     if kind == "missing":
         return ScenarioError(where, "is missing", shown=False)
@@ -82,7 +98,15 @@ def one_of(*kinds: type[Model], what: str, shorthand: Callable[[Any], Model] | N
     union = Union[tuple(kinds)]  # noqa: UP007 (made at run time)
     if len(kinds) > 1:
         union = Annotated[union, Field(discriminator="kind")]
-    return Annotated[union, BeforeValidator(read), PlainSerializer(part_table, return_type=Any)]
+    kind = Annotated[union, BeforeValidator(read), PlainSerializer(part_table, return_type=Any)]
+    return Annotated[kind, _AlsoQuantity()] if shorthand else kind
+
+
+class _AlsoQuantity:
+    """In the JSON schema: a quantity may stand where a part does."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return {"anyOf": [{"type": ["string", "number"]}, handler(core)]}
 
 
 def part_table(part: Model) -> dict[str, Any]:

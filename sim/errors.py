@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -13,7 +14,8 @@ class BackwaterError(Exception):
 class ScenarioError(BackwaterError, ValueError):
     """Wrong input, refused before any work starts.
 
-    where  dotted path of the field, as in ``client.retry.base``
+    where  dotted path of the field, as in ``client.retry.base``; ``<part>`` stands for a part as a whole and gives way
+           to the path under which it is found
     must   what must hold there
     given  what was given instead
     """
@@ -24,12 +26,14 @@ class ScenarioError(BackwaterError, ValueError):
 
     def line(self) -> str:
         """The message: where, what must hold, what was given."""
-        said = f"{self.where} {self.must}" if self.where else self.must
+        where = self.where.strip("<>")
+        said = f"{where} {self.must}" if where else self.must
         return f"{said} (got {show(self.given)})" if self.shown else said
 
     def under(self, path: str) -> ScenarioError:
         """The same refusal seen from an enclosing part."""
-        where = ".".join(part for part in (path, self.where) if part)
+        inner = "" if self.where.startswith("<") else self.where
+        where = ".".join(part for part in (path, inner) if part)
         return ScenarioError(where, self.must, self.given, shown=self.shown)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -42,6 +46,16 @@ class AuditError(BackwaterError):
 
 class LimitError(BackwaterError):
     """A run that would outgrow the memory allowed; says what grew and since when."""
+
+
+@contextmanager
+def below(part: str) -> Iterator[None]:
+    """Within it, refusals are told from below ``part``, a field that the person who wrote the input does not see."""
+    try:
+        yield
+    except ScenarioError as error:
+        where = error.where.removeprefix(part).removeprefix(".")
+        raise ScenarioError(where, error.must, error.given, shown=error.shown) from None
 
 
 def _rebuild(where: str, must: str, given: object, shown: bool) -> ScenarioError:

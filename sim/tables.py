@@ -53,7 +53,7 @@ def tabulate(lower: Function, upper: Function, density: Function) -> Array:
 @lru_cache(maxsize=256)
 def gamma(shape: float, scale: float) -> Array:
     """Knots of the gamma law."""
-    from scipy.special import gammaincinv, gammainccinv, gammaln
+    from scipy.special import gammainccinv, gammaincinv, gammaln
 
     def density(x: Array) -> Array:
         z = np.maximum(x / scale, 1e-300)
@@ -182,7 +182,9 @@ def _cached_scipy(name: str, params: tuple[tuple[str, float], ...]) -> tuple[Arr
 
     continuous = {n for n in dir(stats) if isinstance(getattr(stats, n), stats.rv_continuous)}
     if name not in continuous:
-        raise ScenarioError("name", f"must be a continuous distribution of scipy.stats{nearest(name, continuous)}", name)
+        raise ScenarioError(
+            "name", f"must be a continuous distribution of scipy.stats{nearest(name, continuous)}", name
+        )
     try:
         law = getattr(stats, name)(**dict(params))
         low, mean, variance = float(law.support()[0]), float(law.mean()), float(law.var())

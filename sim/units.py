@@ -225,7 +225,15 @@ def human(value: float, dimension: str = "") -> str:
     if dimension in ("rate", "bandwidth"):
         return f"{_digits(value)}/s" if dimension == "rate" else f"{human(value, 'size')}/s"
     steps = {
-        "time": [(86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")],
+        "time": [
+            (86400.0, "d"),
+            (3600.0, "h"),
+            (60.0, "min"),
+            (1.0, "s"),
+            (1e-3, "ms"),
+            (1e-6, "µs"),
+            (1e-9, "ns"),
+        ],
         "size": [(2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B")],
     }.get(dimension)
     if steps is None:

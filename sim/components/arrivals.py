@@ -1,0 +1,409 @@
+"""When new jobs come: the kinds of source, and the compiled rules for the time of the next job.
+
+``next_arrival(plan, now, n, u)`` gives the time of a source's n-th job (n = 0, 1, ...) after the one at ``now``, by the
+flat array that the source's ``plan(scale)`` makes. A trace's jobs come instead from ``Trace.pass_through``.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Annotated, Any, Literal, Union
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+
+from backwater import random
+from backwater.base import Model, one_of, part_table
+from backwater.components.client import Client
+from backwater.distributions import Exponential, Linear, TimeLaw
+from backwater.errors import ScenarioError, below, check, nearest
+from backwater.quantile import HEAD, quantile
+from backwater.tables import read_columns, read_rows
+from backwater.units import Rate, Time
+
+Array = npt.NDArray[np.float64]
+RENEWAL, PERIODIC, PROFILE = range(3)
+FOREVER = 2.0**40  # [s]; where the last rate of a profile ends
+
+
+@njit(cache=True)
+def _profile(plan, now, u):  # type: ignore[no-untyped-def]
+    """Next point of a Poisson process of varying rate: invert the cumulative rate, exact."""
+    n, period, total = int(plan[1]), plan[2], plan[3]
+    times, rates, sums = HEAD, HEAD + n, HEAD + 2 * n  # knots; right rates and left rates; cumulative
+    lefts = HEAD + 3 * n
+    cycle = math.floor(now / period) if period > 0 else 0.0
+    here = now - cycle * period
+    low, high = 0, n - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if plan[times + middle] <= here:
+            low = middle
+        else:
+            high = middle
+    width = plan[times + low + 1] - plan[times + low]
+    r0, r1 = plan[rates + low], plan[lefts + low + 1]
+    x = min(max(here - plan[times + low], 0.0), width)
+    want = plan[sums + low] + x * (r0 + 0.5 * (r1 - r0) * x / width) - math.log1p(-u)
+    if period > 0:
+        turns = math.floor(want / total)
+        cycle += turns
+        want -= turns * total
+    elif want >= total:
+        return math.inf
+    low, high = 0, n - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if plan[sums + middle] <= want:
+            low = middle
+        else:
+            high = middle
+    width = plan[times + low + 1] - plan[times + low]
+    r0, r1 = plan[rates + low], plan[lefts + low + 1]
+    need, slope = want - plan[sums + low], (r1 - r0) / width
+    x = 2.0 * need / (r0 + math.sqrt(max(r0 * r0 + 2.0 * slope * need, 0.0))) if need > 0 else 0.0
+    return max(cycle * period + plan[times + low] + min(x, width), now)
+
+
+@njit(cache=True)
+def next_arrival(plan, now, n, u):  # type: ignore[no-untyped-def]
+    """Time of a source's n-th job [s], its previous one at ``now`` (0 before the first); inf where none comes."""
+    kind = plan[0]
+    if kind == RENEWAL:
+        return now + quantile(plan[1:], u) / plan[-1]
+    if kind == PERIODIC:
+        return (n + 1) * plan[1] + u * plan[2]
+    return _profile(plan, now, u)
+
+
+@njit(cache=True)
+def thin(gaps, scale, seed, replication, source, first):  # type: ignore[no-untyped-def]
+    """A pass through a trace at ``scale`` times its rate: (rows, delays after them [s]), in order of time.
+
+    Each row is taken floor(scale) times, once more with the chance of the rest; further copies fall uniformly into the
+    gap to the next row. ``first`` is the number of rows before this pass.
+    """
+    whole = math.floor(scale)
+    most = len(gaps) * (int(whole) + 1)
+    rows, delays, n = np.empty(most, np.int64), np.empty(most, np.float64), 0
+    for row in range(len(gaps)):
+        u = random.uniform(seed, replication, source, first + row, random.THIN, 0)
+        copies = int(whole) + (1 if u < scale - whole else 0)
+        start = n
+        for copy in range(copies):
+            v = random.uniform(seed, replication, source, first + row, random.THIN, copy) if copy > 0 else 0.0
+            rows[n], delays[n] = row, v * gaps[row]
+            n += 1
+        delays[start:n].sort()
+    return rows[:n], delays[:n]
+
+
+class Source(Model):
+    """What every source has: ``scale`` multiplies its rate; ``jobs`` names its classes; ``client`` is its own."""
+
+    scale: float = Field(default=1.0, gt=0, le=1e9)
+    jobs: tuple[str, ...] | None = None
+    client: Client | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_class(cls, given: Any) -> Any:
+        if isinstance(given, dict) and isinstance(given.get("jobs"), str):
+            return {**given, "jobs": (given["jobs"],)}
+        return given
+
+    def plan(self, scale: float) -> Array:
+        """The flat array that ``next_arrival`` reads, at ``scale`` times the rate."""
+        raise NotImplementedError
+
+    @property
+    def long_run_rate(self) -> float:
+        """Jobs per second in the long run [1/s], before ``scale``."""
+        raise NotImplementedError
+
+    @property
+    def peak_rate(self) -> float:
+        """The highest rate that lasts [1/s], before ``scale``."""
+        return self.long_run_rate
+
+
+class Poisson(Source):
+    """Independent arrivals at a constant ``rate`` [1/s]."""
+
+    kind: Literal["poisson"] = "poisson"
+    rate: Rate
+
+    @model_validator(mode="after")
+    def _positive(self) -> Poisson:
+        check(self.rate > 0, "rate", self.rate, "must be above 0")
+        return self
+
+    def plan(self, scale: float) -> Array:
+        return np.array([RENEWAL, *Exponential(mean=1 / self.rate).table, scale])
+
+    @property
+    def long_run_rate(self) -> float:
+        return self.rate
+
+
+class Renewal(Source):
+    """Independent gaps between arrivals, each drawn from ``gap`` [s]."""
+
+    kind: Literal["renewal"] = "renewal"
+    gap: TimeLaw
+
+    @model_validator(mode="after")
+    def _positive(self) -> Renewal:
+        check(not isinstance(self.gap, Linear), "gap", "linear", "must be a random law, not columns of a trace")
+        check(0 < self.gap.average < math.inf, "gap", self.gap.average, "must have a mean above 0")
+        return self
+
+    def plan(self, scale: float) -> Array:
+        return np.array([RENEWAL, *self.gap.table, scale])
+
+    @property
+    def long_run_rate(self) -> float:
+        return float(1 / self.gap.average)
+
+
+class Periodic(Source):
+    """One arrival per ``interval`` [s], the first after one interval; each late by U(0, ``jitter``) [s]."""
+
+    kind: Literal["periodic"] = "periodic"
+    interval: Time
+    jitter: Time = 0.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Periodic:
+        check(self.interval > 0, "interval", self.interval, "must be above 0")
+        check(self.jitter <= self.interval, "jitter", self.jitter, f"must be at most interval = {self.interval:g} s")
+        return self
+
+    def plan(self, scale: float) -> Array:
+        return np.array([PERIODIC, self.interval / scale, self.jitter / scale])
+
+    @property
+    def long_run_rate(self) -> float:
+        return 1 / self.interval
+
+
+class _Varying(Source):
+    """A Poisson process whose rate follows knots in time, exact by inversion of the cumulative rate."""
+
+    def _knots(self) -> tuple[Array, Array, Array, float]:
+        """Times [s], rates before and after each [1/s], and the period [s] (0 where it does not repeat)."""
+        raise NotImplementedError
+
+    def plan(self, scale: float) -> Array:
+        times, before, after, period = self._knots()
+        if not period:
+            times, before, after = np.append(times, FOREVER), np.append(before, after[-1]), np.append(after, after[-1])
+        sums = np.concatenate([[0.0], np.cumsum(np.diff(times) * (after[:-1] + before[1:]) / 2)]) * scale
+        head = [PROFILE, len(times), period, sums[-1], 0.0]
+        return np.concatenate([head, times, after * scale, sums, before * scale])
+
+    @property
+    def long_run_rate(self) -> float:
+        times, before, after, _ = self._knots()
+        return float((np.diff(times) * (after[:-1] + before[1:]) / 2).sum() / times[-1])
+
+    @property
+    def peak_rate(self) -> float:
+        _, before, after, _ = self._knots()
+        return float(max(before.max(), after.max()))
+
+
+class Bursts(_Varying):
+    """Poisson at rate ``base`` [1/s], and at rate ``peak`` in the last ``length`` of ``every`` period [s]."""
+
+    kind: Literal["bursts"] = "bursts"
+    base: Rate
+    peak: Rate
+    every: Time
+    length: Time
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Bursts:
+        check(0 < self.length < self.every, "length", self.length, f"must be between 0 and every = {self.every:g} s")
+        check(self.peak > 0, "peak", self.peak, "must be above 0")
+        return self
+
+    def _knots(self) -> tuple[Array, Array, Array, float]:
+        times = np.array([0.0, self.every - self.length, self.every])
+        return times, np.array([self.base, self.base, self.peak]), np.array([self.base, self.peak, 0.0]), self.every
+
+
+class Profile(_Varying):
+    """Poisson with a rate over time: ``points`` of (time [s], rate [1/s]), or a ``file`` with columns time and rate.
+
+    shape   step: a rate holds until the next point; linear: straight lines between points
+    repeat  start again at the last point, whose own rate then is not used; otherwise the last rate holds for good
+    """
+
+    kind: Literal["profile"] = "profile"
+    points: tuple[tuple[Time, Rate], ...] | None = None
+    file: str | None = None
+    shape: Literal["step", "linear"] = "step"
+    repeat: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Profile:
+        check((self.points is None) != (self.file is None), "points", self.points, "must be given, or a file")
+        times, before, after, _ = self._knots()
+        check(
+            len(times) >= 2 and times[0] == 0, "points", times[:2].tolist(), "must be two or more, the first at time 0"
+        )
+        back = np.flatnonzero(np.diff(times) <= 0)
+        ok = not len(back)
+        check(ok, "points", times[back[0] : back[0] + 2].tolist() if len(back) else None, "must go forward in time")
+        check(min(before.min(), after.min()) >= 0, "points", before.min(), "must have rates not below 0")
+        check(self.long_run_rate > 0, "points", 0, "must have some rate above 0")
+        return self
+
+    def _knots(self) -> tuple[Array, Array, Array, float]:
+        if self.points is not None:
+            times, rates = np.array([p[0] for p in self.points]), np.array([p[1] for p in self.points])
+        else:
+            columns = read_columns(str(self.file), ["time", "rate"])
+            times, rates = columns["time"], columns["rate"]
+        before = np.concatenate([rates[:1], rates[:-1]]) if self.shape == "step" else rates
+        return times, before, rates, float(times[-1]) if self.repeat else 0.0
+
+
+class Trace(Source):
+    """Recorded arrivals: a CSV ``file`` with a header, one row per job, in order of time.
+
+    time     name of the column with the time of arrival: ISO date and time, or a number in ``unit`` [s]
+    columns  names of numeric columns that ``Linear`` laws may use
+    repeat   start again after the last row, one mean gap later
+    The first row comes at time 0. ``scale`` thins the trace or takes rows more than once; it is not sped up.
+    """
+
+    kind: Literal["trace"] = "trace"
+    file: str
+    time: str
+    columns: tuple[str, ...] = ()
+    unit: Time = 1.0
+    repeat: bool = False
+
+    @model_validator(mode="after")
+    def _readable(self) -> Trace:
+        _ = self.times, self.values
+        return self
+
+    @cached_property
+    def times(self) -> Array:
+        """When each row arrives, the first at 0 [s], shape (rows,)."""
+        rows = read_rows(self.file)
+        if self.time not in rows:
+            raise ScenarioError("time", f"must be a column of {self.file}{nearest(self.time, rows)}", self.time)
+        out = self._moments(rows[self.time])
+        back = np.flatnonzero(np.diff(out) < 0)
+        line = int(back[0]) + 3 if len(back) else 0
+        check(not line, "time", rows[self.time][line - 2], f"must not go back in time: {self.file}, line {line}")
+        return out - out[0]
+
+    def _moments(self, texts: list[str]) -> Array:
+        try:
+            float(texts[0])
+        except ValueError:
+            return _iso(self.file, texts)
+        return read_columns(self.file, [self.time])[self.time] * self.unit
+
+    @cached_property
+    def values(self) -> dict[str, Array]:
+        """The columns by name, shape (rows,) each."""
+        return read_columns(self.file, self.columns)
+
+    @property
+    def gaps(self) -> Array:
+        """Time from each row to the next [s], shape (rows,); after the last row, the mean gap."""
+        mean = self.times[-1] / max(len(self.times) - 1, 1)
+        return np.append(np.diff(self.times), mean if mean > 0 else 1.0)
+
+    def pass_through(self, turn: int, scale: float, address: tuple[np.uint64, int, int]) -> tuple[Array, Any]:
+        """Times [s] and rows of the jobs of the ``turn``-th pass (0, 1, ...); empty where the trace has ended.
+
+        ``address`` is (seed, replication, source).
+        """
+        if turn and not self.repeat:
+            return np.empty(0), np.empty(0, np.int64)
+        gaps = self.gaps
+        rows, delays = thin(gaps, scale, *address, turn * len(gaps))
+        return turn * (self.times[-1] + gaps[-1]) + self.times[rows] + delays, rows
+
+    @property
+    def long_run_rate(self) -> float:
+        return float(len(self.times) / (self.times[-1] + self.gaps[-1]))
+
+
+def _iso(file: str, texts: list[str]) -> Array:
+    """Seconds of ISO dates and times, to the nanosecond."""
+    try:
+        moments = np.array([text.strip().removesuffix("Z").removesuffix("+00:00") for text in texts], "datetime64[ns]")
+    except ValueError as error:
+        raise ScenarioError("time", f"must hold numbers or ISO dates and times in {file}: {error}", texts[0]) from None
+    check(not np.isnat(moments).any(), "time", "NaT", f"must hold a date and time in every row of {file}")
+    return np.asarray((moments - moments[0]).astype(np.int64) / 1e9)
+
+
+SOURCES = (Poisson, Periodic, Renewal, Profile, Bursts, Trace)
+AnySource = one_of(*SOURCES, what="a source of arrivals")
+
+
+class Sources(Model):
+    """Several sources by name; ``scale`` multiplies all their rates."""
+
+    scale: float = Field(default=1.0, gt=0, le=1e9)
+    sources: dict[str, AnySource]
+
+    @model_validator(mode="after")
+    def _some(self) -> Sources:
+        check(self.sources, "", {}, "must hold at least one source")
+        check(len(self.sources) < random.SOURCES, "", len(self.sources), f"must be fewer than {random.SOURCES} sources")
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        """Named sources stand beside ``scale``, not in a table of their own."""
+        own = handler.resolve_ref_schema(handler(core))["properties"]
+        return {
+            "type": "object",
+            "properties": {"scale": own["scale"]},
+            "additionalProperties": own["sources"]["additionalProperties"],
+        }
+
+    def plain(self) -> dict[str, Any]:
+        scale = {} if self.scale == 1.0 else {"scale": self.scale}
+        return {**scale, **{name: part_table(source) for name, source in self.sources.items()}}
+
+
+def _read_arrivals(given: Any) -> Any:
+    if isinstance(given, (*SOURCES, Sources)):
+        return given
+    if not isinstance(given, dict):
+        raise ScenarioError("", "must be a source of arrivals, or several by name", given)
+    if "kind" in given or not any(isinstance(part, (dict, *SOURCES)) for part in given.values()):
+        with below("source"):
+            return _Holder(source=given).source
+    named = {name: part for name, part in given.items() if name != "scale"}
+    with below("sources"):
+        return Sources(**({"scale": given["scale"]} if "scale" in given else {}), sources=named)
+
+
+class _Holder(Model):
+    source: AnySource
+
+
+def _plain_arrivals(arrivals: Any) -> dict[str, Any]:
+    return arrivals.plain() if isinstance(arrivals, Sources) else part_table(arrivals)
+
+
+Arrivals = Annotated[
+    Union[(*SOURCES, Sources)],
+    BeforeValidator(_read_arrivals),
+    PlainSerializer(_plain_arrivals, return_type=Any),
+]

@@ -1,0 +1,26 @@
+"""What jobs are: their classes, with share, size, priority, deadline and service."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from backwater.base import Model
+from backwater.distributions import SizeLaw, TimeLaw
+from backwater.units import Time
+
+
+class Job(Model):
+    """One class of jobs.
+
+    share     its weight among the classes that a source sends [1]
+    size      bytes while it waits [B]
+    priority  0 is served first under ``discipline = "priority"``
+    deadline  the time from its first attempt within which it is on time [s]
+    service   its own service time [s]; the workers' one unless given
+    """
+
+    share: float = Field(default=1.0, gt=0)
+    size: SizeLaw | None = None
+    priority: int = Field(default=0, ge=0, le=1_000_000)
+    deadline: Time | None = None
+    service: TimeLaw | None = None

@@ -1,0 +1,53 @@
+"""Where attempts wait: how many may, in which order they leave, and what happens to one too many."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from numba import njit
+from pydantic import BeforeValidator, Field
+
+from backwater.base import Model
+from backwater.components.memory import Memory
+from backwater.units import Size, Time
+
+
+@njit(cache=True)
+def has_room(waiting, used, size, capacity, capacity_bytes):  # type: ignore[no-untyped-def]
+    """Whether one more attempt of ``size`` bytes may wait beside ``waiting`` attempts of ``used`` bytes."""
+    return waiting + 1 <= capacity and used + size <= capacity_bytes
+
+
+def _unbounded(given: Any) -> Any:
+    return None if given == "unbounded" else given
+
+
+class Queue(Model):
+    """The queue.
+
+    capacity        attempts that may wait, those in service not counted; "unbounded" (the default) or a number
+    capacity_bytes  bytes that may wait [B]
+    discipline      who is next: fifo, lifo, priority (0 first, FIFO within)
+    overflow        who yields when it is full: the new attempt gets the 503 (reject), the oldest waiting one vanishes
+                    (drop_oldest), or the oldest waiting one gets the 503 (shed_oldest)
+    retry_after     least pause that a 503 asks of the client [s]
+    backlog         jobs waiting at time 0; they come from the first source's classes and client
+    memory          memory, disk and slowdown
+    """
+
+    capacity: Annotated[int | None, BeforeValidator(_unbounded), Field(ge=0)] = None
+    capacity_bytes: Size | None = None
+    discipline: Literal["fifo", "lifo", "priority"] = "fifo"
+    overflow: Literal["reject", "drop_oldest", "shed_oldest"] = "reject"
+    retry_after: Time | None = None
+    backlog: int = Field(default=0, ge=0)
+    memory: Memory | None = None
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Most attempts and most bytes that may wait; infinite where unbounded."""
+        return (
+            math.inf if self.capacity is None else float(self.capacity),
+            math.inf if self.capacity_bytes is None else self.capacity_bytes,
+        )

@@ -1,0 +1,243 @@
+"""A scenario: who sends work, how they retry, where it waits, who does it. Pure, frozen, validated data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import Field, model_validator
+
+from backwater.base import Model
+from backwater.components.arrivals import AnySource, Arrivals, Sources, Trace
+from backwater.components.client import Client
+from backwater.components.jobs import Job
+from backwater.components.queue import Queue
+from backwater.components.workers import Workers
+from backwater.distributions import Law, Linear
+from backwater.errors import ScenarioError, check, nearest
+
+CLASSES = 64  # of jobs, at most
+
+
+class Producer(NamedTuple):
+    """One source as it takes part in a run: everything resolved.
+
+    scale    what multiplies its rate, the group's scale included [1]
+    classes  indices of the job classes that it sends
+    shares   cumulative shares of these classes, the last one 1
+    """
+
+    name: str
+    source: AnySource
+    scale: float
+    client: Client
+    classes: tuple[int, ...]
+    shares: tuple[float, ...]
+
+
+class Scenario(Model):
+    """A queueing system as data. Raises ScenarioError, one line, for anything wrong.
+
+    name      what people call it
+    arrivals  one source, or several by name
+    jobs      classes of jobs by name
+    client    how senders behave (a source may have its own)
+    queue     where jobs wait
+    workers   who does the work
+    notes     where a value comes from, by dotted path; reports show it
+    """
+
+    name: str = "scenario"
+    arrivals: Arrivals
+    jobs: dict[str, Job] = Field(default_factory=lambda: {"job": Job()})
+    client: Client = Client()
+    queue: Queue = Queue()
+    workers: Workers = Workers()
+    notes: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Scenario:
+        check(0 < len(self.jobs) <= CLASSES, "jobs", len(self.jobs), f"must be 1 to {CLASSES} classes")
+        for path in self.notes:
+            check(
+                path in self.paths, f'notes."{path}"', path, f"must be the path of a field{nearest(path, self.paths)}"
+            )
+        for name, job in self.jobs.items():
+            service = job.service or self.workers.service
+            if service is None:
+                raise ScenarioError("workers.service", f"is missing, and jobs.{name} has no service", shown=False)
+            self._check_law(service, f"jobs.{name}.service" if job.service else "workers.service")
+            self._check_size(name, job)
+        return self._check_names()
+
+    def _check_names(self) -> Scenario:
+        sent: set[int] = set()
+        for producer in self.producers:
+            sent |= set(producer.classes)
+        for index, name in enumerate(self.jobs):
+            check(index in sent, f"jobs.{name}", name, "must be sent by some source")
+        for producer in self.producers:
+            timeout = producer.client.attempt_timeout
+            check(not isinstance(timeout, Linear), "client.attempt_timeout", "linear", "must not depend on a trace")
+        return self
+
+    def _check_size(self, name: str, job: Job) -> None:
+        memory = self.queue.memory
+        if job.size is not None:
+            self._check_law(job.size, f"jobs.{name}.size")
+        elif memory is not None and memory.limit is not None:
+            raise ScenarioError(
+                f"jobs.{name}.size", "is missing: queue.memory needs to know how big jobs are", shown=False
+            )
+        elif self.queue.capacity_bytes is not None:
+            raise ScenarioError(f"jobs.{name}.size", "is missing: queue.capacity_bytes needs it", shown=False)
+
+    def _check_law(self, law: Law, where: str) -> None:
+        """Refuse what cannot be drawn: columns where no trace gives them, infinite means."""
+        if not isinstance(law, Linear):
+            check(law.average < float("inf"), where, law.average, "must have a finite mean")
+            return
+        for producer in self.producers:
+            source = producer.source
+            check(isinstance(source, Trace), where, "linear", "needs arrivals of kind trace")
+            for column in law.per:
+                known = nearest(column, source.columns) if source.columns else "; the trace names none"
+                check(column in source.columns, f"{where}.per", column, f"must be one of the trace's columns{known}")
+
+    @cached_property
+    def producers(self) -> tuple[Producer, ...]:
+        """The sources as they take part in a run, in the order in which they are written."""
+        if isinstance(self.arrivals, Sources):
+            group, named = self.arrivals.scale, self.arrivals.sources
+        else:
+            group, named = 1.0, {"arrivals": self.arrivals}
+        return tuple(self._producer(name, source, group) for name, source in named.items())
+
+    def _producer(self, name: str, source: AnySource, group: float) -> Producer:
+        known = list(self.jobs)
+        for word in source.jobs or ():
+            where = "arrivals.jobs" if name == "arrivals" else f"arrivals.{name}.jobs"
+            check(word in known, where, word, f"must be classes of jobs{nearest(word, known)}")
+        classes = tuple(known.index(word) for word in (source.jobs or known))
+        weights = [self.jobs[known[index]].share for index in classes]
+        shares = (*[part / sum(weights) for part in accumulate(weights)][:-1], 1.0)
+        return Producer(name, source, group * source.scale, source.client or self.client, classes, shares)
+
+    def service_law(self, index: int) -> Law:
+        """The service time of a class [s]."""
+        job = list(self.jobs.values())[index]
+        return job.service or self.workers.service  # type: ignore[return-value]
+
+    @property
+    def rate(self) -> float:
+        """New jobs per second in the long run, all sources [1/s]."""
+        return sum(p.source.long_run_rate * p.scale for p in self.producers)
+
+    @property
+    def work(self) -> float:
+        """Service time asked for by first attempts, per second [1]: the offered load in workers."""
+        return sum(p.source.long_run_rate * p.scale * self.mean_service(p) for p in self.producers)
+
+    @property
+    def load(self) -> float:
+        """First attempts' work over what the workers can do, in the long run [1]."""
+        return self.work / self.workers.count
+
+    def mean_service(self, producer: Producer) -> float:
+        """Mean service time of the jobs that a source sends [s]."""
+        before, total = 0.0, 0.0
+        for index, share in zip(producer.classes, producer.shares, strict=True):
+            total += (share - before) * mean_of(self.service_law(index), producer.source)
+            before = share
+        return total
+
+    def plain(self) -> dict[str, Any]:
+        """As files hold it; parts that are all default are left out."""
+        return {name: part for name, part in super().plain().items() if part != {}}
+
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        """Every dotted path that ``with_`` takes, parts included."""
+        return tuple(dict.fromkeys(_walk(self.model_dump(mode="json"), "")))
+
+    def with_(self, changes: Mapping[str, Any]) -> Scenario:
+        """A copy with the values at these dotted paths changed; ``load`` sets the arrivals' scale, after the rest.
+
+        Raises ScenarioError for an unknown path, naming the nearest, and for a value that does not fit.
+        """
+        table = self.plain()
+        for path, value in changes.items():
+            if path != "load":
+                self._put(table, path, value)
+        changed = Scenario(**table)
+        return changed.at_load(changes["load"]) if "load" in changes else changed
+
+    def _put(self, table: dict[str, Any], path: str, value: Any) -> None:
+        *parts, last = path.split(".")
+        here: Any = table
+        for depth, part in enumerate(parts):
+            self._known_name(parts[: depth + 1], value)
+            if not isinstance(here.get(part), dict):
+                here[part] = self._begin(parts[: depth + 1])
+            here = here[part]
+        self._known_name([*parts, last], value)
+        here[last] = deepcopy(value)
+
+    def _begin(self, parts: list[str]) -> dict[str, Any]:
+        """A part that is about to get its first field: a part at its defaults, or a law given in short."""
+        have: Any = self.model_dump(mode="json")
+        for part in parts:
+            have = have.get(part) if isinstance(have, dict) else None
+        return {"kind": have["kind"]} if isinstance(have, dict) and "kind" in have else {}
+
+    def _known_name(self, parts: list[str], value: Any) -> None:
+        """Names of sources and classes must exist: a misspelt one must not make a new one."""
+        names = {"jobs": self.jobs, "arrivals": dict.fromkeys(p.name for p in self.producers)}
+        grouped = parts[0] == "jobs" or isinstance(self.arrivals, Sources)
+        if len(parts) == 2 and parts[0] in names and grouped and parts[1] != "scale":
+            known = names[parts[0]]
+            ok = parts[1] in known or isinstance(value, (dict, Model))
+            check(ok, ".".join(parts), parts[1], f"must name one of {parts[0]}{nearest(parts[1], known)}")
+
+    def at_load(self, load: Any) -> Scenario:
+        """A copy whose arrivals are scaled to this load of first attempts [1]."""
+        ok = isinstance(load, (int, float)) and not isinstance(load, bool) and 0 < load < float("inf")
+        check(ok, "load", load, "must be a number above 0")
+        have = self.load
+        check(have > 0, "load", load, "cannot be set: there is no work")
+        return self.with_({"arrivals.scale": float(self.arrivals.scale * load / have)})
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what the scenario says, the contents of its files included; 64 hexadecimal digits."""
+        content = hashlib.sha256(json.dumps(self.plain(), sort_keys=True, allow_nan=False).encode())
+        for file in sorted(set(files_of(self.plain()))):
+            content.update(Path(file).read_bytes())
+        return content.hexdigest()
+
+
+def mean_of(law: Law, source: AnySource) -> float:
+    """Mean of a law [s or B]; of a trace's columns, over the trace's rows."""
+    return float(law.of(source.values).mean()) if isinstance(law, Linear) else law.average
+
+
+def files_of(table: Any) -> Iterator[str]:
+    """Every file that the tables of a scenario name."""
+    parts = table.values() if isinstance(table, dict) else table if isinstance(table, list) else ()
+    if isinstance(table, dict) and isinstance(table.get("file"), str):
+        yield table["file"]
+    for part in parts:
+        yield from files_of(part)
+
+
+def _walk(table: dict[str, Any], prefix: str) -> Iterator[str]:
+    for name, value in table.items():
+        yield prefix + name
+        if isinstance(value, dict):
+            yield from _walk(value, f"{prefix}{name}.")
