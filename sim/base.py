@@ -57,7 +57,7 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> ScenarioError:
     if kind == "extra_forbidden":
         path, _, word = where.rpartition(".")
         return ScenarioError(
-            path or model.__name__.lower(),
+            path or f"<{model.__name__.lower()}>",
             f'has no field "{word}"{nearest(word, model.model_fields)}',
             shown=False,
         )
