@@ -1,0 +1,84 @@
+"""backwater: a queueing simulator for systems that back up.
+
+A scenario (data) run by an engine with a seed leaves an outcome (data); metrics turn outcomes into numbers.
+
+    import backwater as bw
+
+    scenario = bw.Scenario(
+        arrivals=bw.Poisson(rate="90/s"),
+        queue=bw.Queue(capacity=20),
+        workers=bw.Workers(count=8, service=bw.Exponential(mean="80 ms")),
+    )
+    print(bw.simulate(scenario, horizon="10 min").summary)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from backwater.components.arrivals import Bursts, Periodic, Poisson, Profile, Renewal, Trace
+from backwater.components.client import Client, Retry
+from backwater.components.jobs import Job
+from backwater.components.memory import Memory, Slowdown
+from backwater.components.queue import Queue
+from backwater.components.workers import Workers
+from backwater.distributions import (
+    Constant,
+    Empirical,
+    Erlang,
+    Exponential,
+    Gamma,
+    Histogram,
+    HyperExponential,
+    Linear,
+    LogNormal,
+    Mixture,
+    Pareto,
+    PhaseType,
+    Scipy,
+    Uniform,
+    Weibull,
+)
+from backwater.errors import AuditError, BackwaterError, LimitError, ScenarioError
+from backwater.files import dump, dumps, json_schema, load, loads
+from backwater.run import Run
+from backwater.scenario import Scenario
+
+if TYPE_CHECKING:
+    from backwater.experiments.sweep import Sweep, sweep
+    from backwater.models import model
+    from backwater.result import Result
+    from backwater.simulate import simulate
+
+# Names whose modules are imported when first asked for: simulating and sweeping need more than describing does.
+_LATER = {
+    "Result": "backwater.result",
+    "Sweep": "backwater.experiments.sweep",
+    "model": "backwater.models",
+    "simulate": "backwater.simulate",
+    "sweep": "backwater.experiments.sweep",
+}
+
+__all__ = [
+    "Scenario", "load", "loads", "dump", "dumps", "json_schema", "model",
+    "Poisson", "Periodic", "Renewal", "Profile", "Bursts", "Trace",
+    "Job", "Client", "Retry", "Queue", "Memory", "Slowdown", "Workers",
+    "Constant", "Exponential", "Erlang", "Gamma", "LogNormal", "Weibull", "HyperExponential", "Pareto", "Uniform",
+    "PhaseType", "Empirical", "Histogram", "Mixture", "Scipy", "Linear",
+    "Run", "simulate", "Result", "sweep", "Sweep",
+    "BackwaterError", "ScenarioError", "AuditError", "LimitError",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'backwater' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_LATER[name]), name)
+    globals()[name] = value  # over a submodule of the same name, which importing it has just put there
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Engines: what turns a scenario, a seed and a replication into an outcome."""

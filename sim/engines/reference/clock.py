@@ -1,0 +1,24 @@
+"""Events with a place among those of their instant."""
+
+from __future__ import annotations
+
+import simpy
+
+# SimPy's own zero-delay steps have the priorities 0 and 1; they finish before the next event of ours. 2 ends a run.
+STOP, OURS = 2, 3
+
+
+def after(env: simpy.Environment, delay: float, key: int) -> simpy.Event:
+    """An event ``delay`` from now [s], at its place ``key`` (see ``backwater.order``) among those of its instant."""
+    event = simpy.Event(env)
+    event._ok, event._value = True, None  # as simpy.Timeout does; it takes no priority
+    env.schedule(event, OURS + key, delay)  # type: ignore[arg-type]
+    return event
+
+
+def stop(env: simpy.Environment) -> simpy.Event:
+    """An event of now, after what the present event sets off and before any other event."""
+    event = simpy.Event(env)
+    event._ok, event._value = True, None
+    env.schedule(event, STOP)  # type: ignore[arg-type]
+    return event

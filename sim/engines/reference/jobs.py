@@ -1,0 +1,69 @@
+"""What moves through the system: jobs in progress and their attempts."""
+
+from __future__ import annotations
+
+import math
+
+import simpy
+
+
+class LiveJob:
+    """A job in progress.
+
+    source, number  its address: job ``number`` of source ``source``
+    job_class       index of its class
+    size            bytes [B]
+    demand          service time [s]
+    priority        0 goes first
+    row             its row in a trace
+    arrived         when it was first sent [s]
+    attempts        how often it was sent
+    served          how many services of it have completed
+    pause           the last backoff [s]
+    attempt         the attempt that its client waits for, if any
+    """
+
+    __slots__ = (
+        "arrived", "attempt", "attempts", "demand", "job_class", "number", "pause", "priority", "row", "served", "size",
+        "source",
+    )  # fmt: skip
+
+    def __init__(
+        self, number: int = 0, *, source: int = 0, job_class: int = 0, size: float = 0.0, demand: float = 0.0,
+        priority: int = 0, row: int = 0,
+    ) -> None:  # fmt: skip
+        self.source, self.number, self.job_class = source, number, job_class
+        self.size, self.demand, self.priority, self.row = size, demand, priority, row
+        self.arrived, self.attempts, self.served, self.pause = math.nan, 0, 0, math.nan
+        self.attempt: Attempt | None = None
+
+
+class Attempt:
+    """One sending of a job. Times [s] are NaN until they happen.
+
+    answer   fires with the outcome when its client learns it; None when no client waits
+    expires  whether its client has a timeout
+    """
+
+    __slots__ = (
+        "accepted", "answer", "demand", "disk", "ended", "expires", "factor", "job", "number", "outcome", "sent",
+        "spilled", "started", "taken", "timed_out", "worker",
+    )  # fmt: skip
+
+    def __init__(self, job: LiveJob, sent: float, demand: float, answer: simpy.Event | None = None) -> None:
+        self.job, self.number, self.sent, self.demand, self.answer = job, job.attempts, sent, demand, answer
+        self.accepted = self.taken = self.started = self.ended = math.nan
+        self.worker, self.spilled, self.disk, self.timed_out = -1, False, 0.0, 0.0
+        self.expires = False
+        self.factor = 1.0  # what slows its service
+        self.outcome = -1  # until it has ended
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it waits in the queue."""
+        return self.accepted == self.accepted and self.taken != self.taken and self.outcome < 0
+
+    @property
+    def in_hand(self) -> bool:
+        """Whether a worker holds it."""
+        return self.taken == self.taken and self.outcome < 0

@@ -1,0 +1,83 @@
+"""What the processes write down: rows of ended attempts and jobs, changes of state, in the order of events."""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+import numpy.typing as npt
+import simpy
+
+from backwater.engines.reference.jobs import Attempt, LiveJob
+from backwater.measure import Fold
+from backwater.outcome import ALIVE, ATTEMPT, GAUGES, JOB, JOB_UNFINISHED, REJECTED
+
+CHUNK = 50_000  # numbers that are held before they are folded
+
+
+class Ledger:
+    """Buffers rows and changes and hands them to a ``Fold`` in chunks; without a fold, it only counts the gauges.
+
+    alive   the jobs in progress
+    gauges  value of each gauge now
+    """
+
+    def __init__(self, env: simpy.Environment, fold: Fold | None = None) -> None:
+        self.env, self.fold = env, fold
+        self.alive: set[LiveJob] = set()
+        self.gauges = [0.0] * len(GAUGES)
+        self._changes, self._attempts, self._jobs = array("d"), array("d"), array("d")
+
+    def change(self, gauge: int, job_class: int, by: float) -> None:
+        """A gauge of this class changes by ``by``, now."""
+        self.gauges[gauge] += by
+        self._changes.extend((self.env.now, gauge, job_class, by))
+
+    def begin(self, job: LiveJob) -> None:
+        """A job arrives, now."""
+        job.arrived = self.env.now
+        self.alive.add(job)
+        self.change(ALIVE, job.job_class, 1.0)
+
+    def end(self, job: LiveJob, outcome: int) -> None:
+        """A job's client is done with it, now."""
+        self.alive.discard(job)
+        self._write(job, outcome)
+        self.change(ALIVE, job.job_class, -1.0)
+
+    def leave(self, job: LiveJob) -> None:
+        """The run ends and the job is still alive."""
+        self._write(job, JOB_UNFINISHED)
+
+    def _write(self, job: LiveJob, outcome: int) -> None:
+        now = self.env.now
+        self._jobs.extend((job.source, job.number, job.job_class, job.arrived, now, job.attempts, outcome))
+
+    def reject(self, attempt: Attempt) -> None:
+        """An attempt is turned away, now."""
+        attempt.ended, attempt.outcome = self.env.now, REJECTED
+        self.close(attempt)
+
+    def close(self, attempt: Attempt) -> None:
+        """Write the row of an attempt that has ended."""
+        job = attempt.job
+        self._attempts.extend((
+            job.source, job.number, job.job_class, attempt.number, job.arrived, attempt.sent, attempt.accepted,
+            attempt.taken, attempt.started, attempt.ended, attempt.worker, attempt.spilled, attempt.disk, job.size,
+            attempt.timed_out, job.served if attempt.outcome in (1, 2) else 0, attempt.outcome,
+        ))  # fmt: skip
+        if len(self._changes) + len(self._attempts) > CHUNK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Fold what is held."""
+        for rows, width, name in (
+            (self._changes, 4, "changes"), (self._attempts, len(ATTEMPT), "attempts"), (self._jobs, len(JOB), "jobs"),
+        ):  # fmt: skip
+            if self.fold is not None:
+                getattr(self.fold, name)(_table(rows, width))
+        self._changes, self._attempts, self._jobs = array("d"), array("d"), array("d")
+
+
+def _table(rows: array[float], width: int) -> npt.NDArray[np.float64]:
+    return np.frombuffer(rows, dtype=np.float64).reshape(-1, width) if rows else np.empty((0, width))

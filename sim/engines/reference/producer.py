@@ -1,0 +1,101 @@
+"""Who sends new jobs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+import simpy
+
+from backwater import order, random
+from backwater.components.arrivals import Trace, next_arrival
+from backwater.distributions import Law, Linear
+from backwater.engines.reference.chance import Chance
+from backwater.engines.reference.client import Client
+from backwater.engines.reference.clock import after
+from backwater.engines.reference.jobs import LiveJob
+from backwater.quantile import quantile
+from backwater.scenario import Producer as Part
+from backwater.scenario import Scenario
+
+
+class Jobs:
+    """Draws the jobs that a source sends: class, size and service time of each, by its number."""
+
+    def __init__(self, scenario: Scenario, part: Part, index: int, chance: Chance) -> None:
+        self.part, self.index, self.chance = part, index, chance
+        classes = list(scenario.jobs.values())
+        self.services = [self._drawer(scenario.service_law(i), random.SERVICE) for i in range(len(classes))]
+        self.sizes = [None if job.size is None else self._drawer(job.size, random.SIZE) for job in classes]
+        self.priorities = [job.priority for job in classes]
+        self.once = scenario.workers.demand == "job"
+
+    def _drawer(self, law: Law, purpose: int) -> Callable[[int, int, int], float]:
+        """(job, row, index) -> variate."""
+        if isinstance(law, Linear):
+            source = self.part.source
+            values = law.of(source.values) if isinstance(source, Trace) else ()
+            return lambda job, row, index: float(values[row])
+        table, seed, replication, source_index = law.table, self.chance.seed, self.chance.replication, self.index
+        uniform = random.uniform
+        return lambda job, row, index: quantile(table, uniform(seed, replication, source_index, job, purpose, index))
+
+    def make(self, number: int, row: int) -> LiveJob:
+        """Job ``number`` of the source, from this row of its trace."""
+        classes = self.part.classes
+        job_class = classes[0]
+        if len(classes) > 1:
+            u = self.chance.uniform(self.index, number, random.CLASS, 0)
+            job_class = classes[next(i for i, share in enumerate(self.part.shares) if u < share)]
+        size = self.sizes[job_class]
+        return LiveJob(
+            number, source=self.index, job_class=job_class, row=row, priority=self.priorities[job_class],
+            size=0.0 if size is None else float(round(size(number, row, 0))),
+            demand=self.services[job_class](number, row, 0) if self.once else math.nan,
+        )  # fmt: skip
+
+    def demand(self, job: LiveJob) -> float:
+        """The service time of the job's present attempt, where it is drawn anew at each [s]."""
+        return self.services[job.job_class](job.number, job.row, job.attempts)
+
+
+class Producer:
+    """A source of jobs: sends each through ``client`` when its time comes, and then calls ``sent()``."""
+
+    def __init__(
+        self, env: simpy.Environment, part: Part, jobs: Jobs, client: Client, sent: Callable[[], None] | None = None
+    ) -> None:
+        self.env, self.part, self.jobs, self.client, self.sent = env, part, jobs, client, sent
+        self.process = env.process(self._run())
+
+    def _run(self) -> Generator[simpy.Event, Any, None]:
+        """The source's story: wait for the next arrival, send the job, and again."""
+        env, source = self.env, self.jobs.index
+        for number, (when, row) in enumerate(self._moments()):
+            yield after(env, when - env.now, order.key(order.ARRIVAL, source, number, 0))
+            self.client.send(self.jobs.make(number, row))
+            if self.sent is not None:
+                self.sent()
+
+    def _moments(self) -> Iterator[tuple[float, int]]:
+        """When each job comes [s], and its row in a trace; asked for only when the previous job has come."""
+        if isinstance(self.part.source, Trace):
+            yield from self._trace(self.part.source)
+            return
+        chance, source, env = self.jobs.chance, self.jobs.index, self.env
+        plan, number = self.part.source.plan(self.part.scale), 0
+        while True:
+            u = chance.uniform(source, number, random.GAP, 0)
+            when = next_arrival(plan, env.now, number, u)
+            if math.isinf(when):
+                return
+            yield when, 0
+            number += 1
+
+    def _trace(self, trace: Trace) -> Iterator[tuple[float, int]]:
+        turn, address = 0, (self.jobs.chance.seed, self.jobs.chance.replication, self.jobs.index)
+        while turn == 0 or trace.repeat:
+            times, rows = trace.pass_through(turn, self.part.scale, address)
+            yield from zip(times.tolist(), rows.tolist(), strict=True)
+            turn += 1

@@ -1,0 +1,137 @@
+"""Where attempts wait."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import simpy
+
+from backwater.components.memory import fits, slowed
+from backwater.components.queue import Queue, has_room
+from backwater.engines.reference.disk import Disk
+from backwater.engines.reference.jobs import Attempt
+from backwater.engines.reference.ledger import Ledger
+from backwater.outcome import CANCELLED, DISK, DROPPED, MEMORY, REJECTED, WAITING
+
+if TYPE_CHECKING:
+    from backwater.engines.reference.workers import WorkerPool
+
+
+class BoundedQueue:
+    """A queue of attempts in front of a ``WorkerPool``, with bounds, disciplines, memory and disk as ``part`` says."""
+
+    def __init__(self, env: simpy.Environment, part: Queue | None = None, ledger: Ledger | None = None) -> None:
+        self.env, self.part, self.ledger = env, part or Queue(), ledger or Ledger(env)
+        self.capacity, self.capacity_bytes = self.part.bounds
+        self.bounded = not math.isinf(min(self.capacity, self.capacity_bytes))
+        memory = self.part.memory
+        self.limit = math.inf if memory is None else memory.bound
+        self.slowdown = None if memory is None else memory.slowdown
+        write, read, bandwidth = (0.0, 0.0, math.inf) if memory is None else memory.disk
+        self.disk = Disk(env, write=write, read=read, bandwidth=bandwidth)
+        self.workers: WorkerPool | None = None
+        self.oldest: OrderedDict[Attempt, None] = OrderedDict()  # all that wait, in the order of acceptance
+        self.levels: dict[int, OrderedDict[Attempt, None]] = {}  # the same by priority, where that decides
+        self.used, self.in_memory = 0.0, 0.0
+
+    def __len__(self) -> int:
+        return len(self.oldest)
+
+    def offer(self, attempt: Attempt) -> bool:
+        """Take an attempt in, or turn it away (False). An idle worker takes it at once."""
+        workers = self.workers
+        if workers is not None and workers.idle:
+            attempt.accepted = self.env.now
+            workers.call(attempt)
+            return True
+        if self.bounded and not self._make_room(attempt.job.size):
+            self.ledger.reject(attempt)
+            return False
+        self._accept(attempt)
+        return True
+
+    def _make_room(self, size: float) -> bool:
+        """Whether there is room for ``size`` more bytes, after the oldest have yielded where the rule says so."""
+        bounds = self.capacity, self.capacity_bytes
+        if self.part.overflow == "reject" or not has_room(0, 0.0, size, *bounds):
+            return bool(has_room(len(self.oldest), self.used, size, *bounds))
+        while not has_room(len(self.oldest), self.used, size, *bounds):
+            self._evict(next(iter(self.oldest)))
+        return True
+
+    def _evict(self, victim: Attempt) -> None:
+        """The oldest waiting attempt yields: it gets the 503, or vanishes and nobody is told."""
+        self._remove(victim)
+        victim.ended = self.env.now
+        victim.outcome = REJECTED if self.part.overflow == "shed_oldest" else DROPPED
+        answer = victim.answer
+        if answer is not None and victim.outcome == DROPPED and victim.expires:
+            return  # its client does not know, waits until its timeout, and closes the row then
+        self.ledger.close(victim)
+        if answer is not None:
+            answer.succeed(victim.outcome)
+
+    def _accept(self, attempt: Attempt) -> None:
+        job, ledger = attempt.job, self.ledger
+        attempt.accepted = self.env.now
+        self.oldest[attempt] = None
+        if self.part.discipline == "priority":
+            self.levels.setdefault(job.priority, OrderedDict())[attempt] = None
+        ledger.change(WAITING, job.job_class, 1.0)
+        if job.size > 0:
+            self.used += job.size
+            if fits(self.in_memory, self.limit, job.size):
+                self.in_memory += job.size
+                ledger.change(MEMORY, job.job_class, job.size)
+            else:
+                attempt.spilled = True
+                attempt.disk += self.disk.write(job.size)
+                ledger.change(DISK, job.job_class, job.size)
+        if self.slowdown is not None and self.slowdown.at == "arrival":
+            attempt.factor = slowed(len(self.oldest), self.slowdown.above, self.slowdown.factor)
+
+    def take(self) -> Attempt | None:
+        """The attempt that is next, taken out; None where nobody waits."""
+        if not self.oldest:
+            return None
+        attempt = self._next()
+        if self.slowdown is not None and self.slowdown.at == "start":
+            attempt.factor = slowed(len(self.oldest), self.slowdown.above, self.slowdown.factor)
+        self._remove(attempt, keep_on_disk=True)
+        return attempt
+
+    def _next(self) -> Attempt:
+        if self.part.discipline == "fifo":
+            return next(iter(self.oldest))
+        if self.part.discipline == "lifo":
+            return next(reversed(self.oldest))
+        return next(iter(self.levels[min(self.levels)]))
+
+    def _remove(self, attempt: Attempt, *, keep_on_disk: bool = False) -> None:
+        job, ledger = attempt.job, self.ledger
+        del self.oldest[attempt]
+        if self.levels:
+            level = self.levels[job.priority]
+            del level[attempt]
+            if not level:
+                del self.levels[job.priority]
+        ledger.change(WAITING, job.job_class, -1.0)
+        if job.size > 0:
+            self.used -= job.size
+            if not attempt.spilled:
+                self.in_memory -= job.size
+                ledger.change(MEMORY, job.job_class, -job.size)
+            elif not keep_on_disk:
+                self.leave_disk(attempt)
+
+    def leave_disk(self, attempt: Attempt) -> None:
+        """A spilled attempt's bytes on disk are free again."""
+        self.ledger.change(DISK, attempt.job.job_class, -attempt.job.size)
+
+    def withdraw(self, attempt: Attempt) -> None:
+        """Its client takes a waiting attempt out of the queue."""
+        self._remove(attempt)
+        attempt.ended, attempt.outcome = self.env.now, CANCELLED
+        self.ledger.close(attempt)

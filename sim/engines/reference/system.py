@@ -1,0 +1,102 @@
+"""A whole scenario as SimPy processes, and its run."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import simpy
+from simpy.core import StopSimulation
+
+from backwater import order
+from backwater.engines.reference.chance import Chance
+from backwater.engines.reference.client import Client
+from backwater.engines.reference.clock import after, stop
+from backwater.engines.reference.jobs import Attempt
+from backwater.engines.reference.ledger import Ledger
+from backwater.engines.reference.producer import Jobs, Producer
+from backwater.engines.reference.queue import BoundedQueue
+from backwater.engines.reference.workers import WorkerPool
+from backwater.errors import LimitError
+from backwater.measure import Fold
+from backwater.outcome import DROPPED, UNFINISHED, Outcome, audit
+from backwater.run import Run
+from backwater.scenario import Scenario
+
+LIVE_JOBS = 1_000_000  # a live job takes about 1.5 kB here
+
+
+class System:
+    """A scenario's processes in ``env``; beside them, processes of one's own may offer attempts to ``queue``.
+
+    queue, workers, clients  the parts; one client per source
+    """
+
+    def __init__(self, env: simpy.Environment, scenario: Scenario, run: Run, replication: int = 0) -> None:
+        self.env, self.scenario, self.run = env, scenario, run
+        deadlines = [math.inf if job.deadline is None else job.deadline for job in scenario.jobs.values()]
+        self.ledger = Ledger(env, Fold(self.run, np.array(deadlines)))
+        self.queue = BoundedQueue(env, scenario.queue, self.ledger)
+        self.workers = WorkerPool(env, self.queue, scenario.workers.count)
+        self.chance = Chance(self.run.seed, replication)
+        self.arrived = 0
+        self._backlog()
+        self.clients = [self._start(index) for index in range(len(scenario.producers))]
+
+    def _jobs(self, part_index: int, source: int) -> tuple[Jobs, Client]:
+        part = self.scenario.producers[part_index]
+        jobs = Jobs(self.scenario, part, source, self.chance)
+        return jobs, Client(self.env, self.queue, part.client, self.chance, None if jobs.once else jobs.demand)
+
+    def _start(self, index: int) -> Client:
+        jobs, client = self._jobs(index, index)
+        Producer(self.env, self.scenario.producers[index], jobs, client, self._count)
+        return client
+
+    def _backlog(self) -> None:
+        """Jobs that wait at time 0: the first source's kind, from a source of their own."""
+        if self.scenario.queue.backlog:
+            jobs, client = self._jobs(0, len(self.scenario.producers))
+            for number in range(self.scenario.queue.backlog):
+                client.send(jobs.make(number, 0))
+
+    def _count(self) -> None:
+        """One more job has arrived; the last one that the run wants ends it."""
+        self.arrived += 1
+        if len(self.ledger.alive) > LIVE_JOBS:
+            waiting = len(self.queue)
+            raise LimitError(
+                f"at {self.env.now:g} s more than {LIVE_JOBS:,} jobs were alive, {waiting:,} of them waiting: it "
+                "outgrows the memory allowed; bound queue.capacity, lower the load or shorten the horizon"
+            )
+        if self.arrived == self.run.arrivals:
+            stop(self.env).callbacks.append(StopSimulation.callback)  # type: ignore[union-attr]
+
+    def finish(self) -> Outcome:
+        """Close the books at the present time: what is in progress ends as unfinished."""
+        live = {*self.queue.oldest, *self.workers.in_hand.values()}
+        live |= {job.attempt for job in self.ledger.alive if job.attempt is not None}
+        for attempt in sorted(live, key=_address):
+            attempt.ended = attempt.ended if attempt.outcome == DROPPED else self.env.now
+            attempt.outcome = DROPPED if attempt.outcome == DROPPED else UNFINISHED
+            self.ledger.close(attempt)
+        for job in sorted(self.ledger.alive, key=lambda job: (job.source, job.number)):
+            self.ledger.leave(job)
+        self.ledger.flush()
+        return self.ledger.fold.close(self.env.now)  # type: ignore[union-attr]
+
+
+def _address(attempt: Attempt) -> tuple[int, int, int]:
+    return attempt.job.source, attempt.job.number, attempt.number
+
+
+def run(scenario: Scenario, run: Run, replication: int = 0) -> Outcome:
+    """Run one replication of a scenario. Raises AuditError where the books do not balance, LimitError for memory."""
+    env = simpy.Environment()
+    system = System(env, scenario, run, replication)
+    if run.horizon is not None:
+        after(env, run.horizon, order.LAST).callbacks.append(StopSimulation.callback)  # type: ignore[union-attr]
+    env.run()
+    outcome = system.finish()
+    audit(outcome, scenario.queue.bounds[0])
+    return outcome

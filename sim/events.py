@@ -1,0 +1,78 @@
+"""The events of a run, told from its rows: what happened to which attempt, and when."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from backwater import order
+from backwater.outcome import (
+    ABANDONED_COMPLETED,
+    CANCELLED,
+    COMPLETED,
+    DROPPED,
+    JOB_OUTCOMES,
+    REJECTED,
+    UNFINISHED,
+    Outcome,
+)
+
+
+class Event(NamedTuple):
+    """One thing that happened: when [s], to which job of which source, to which attempt (0: the job), what."""
+
+    time: float
+    source: int
+    job: int
+    attempt: int
+    what: str
+
+
+def of(outcome: Outcome) -> list[Event]:
+    """The events of a run whose attempts and jobs were recorded, in order of time."""
+    assert outcome.attempts is not None
+    assert outcome.jobs is not None
+    sent = {(row[0], row[1], row[3]): row[5] for row in outcome.attempts}
+    found: list[tuple[tuple[float, int, float, float, float], Event]] = []
+
+    def say(rank: float, when: float, row: np.ndarray, number: float, what: str) -> None:
+        event = Event(float(when), int(row[0]), int(row[1]), int(number), what)
+        found.append(((event.time, rank, row[0], row[1], number), event))  # type: ignore[arg-type]
+
+    for row in outcome.attempts:
+        _tell(row, sent.get((row[0], row[1], row[3] + 1)), say)
+    for row in outcome.jobs:
+        if JOB_OUTCOMES[int(row[6])] == "gave_up":
+            say(order.RETRY + 0.5, row[4], row, 0, f"gave up after {row[5]:.0f} attempts")
+    found.sort(key=lambda pair: pair[0])
+    return [event for _, event in found]
+
+
+def _tell(row: np.ndarray, again: float | None, say) -> None:  # type: ignore[no-untyped-def, type-arg]
+    """The events of one attempt; ``again`` is when the next attempt of its job was sent."""
+    number, sent, accepted, taken, started, ended, outcome = (*row[[3, 5, 6, 7, 8, 9]], int(row[16]))
+    retry = "" if again is None else f", again in {_short(again - ended)}"
+    if outcome == REJECTED and math.isnan(accepted):
+        say(order.ARRIVAL, sent, row, number, f"full -> 503{retry}")
+        return
+    at_once = taken == accepted and row[11] == 0
+    say(order.ARRIVAL, sent, row, number, "accepted" if at_once else "waits" if not row[11] else "waits on disk")
+    if not math.isnan(taken) and row[11]:
+        say(order.COMPLETION + 0.4, taken, row, number, f"taken by worker {row[10]:.0f}, read from disk")
+    if not math.isnan(started):
+        rank = order.ARRIVAL + 0.5 if at_once else order.COMPLETION + 0.5
+        say(rank, started, row, number, f"service starts on worker {row[10]:.0f}")
+    ends = {
+        COMPLETED: "completed", ABANDONED_COMPLETED: "completed, but nobody waits for it",
+        REJECTED: f"shed -> 503{retry}",
+        CANCELLED: "timed out, " + ("taken from the queue" if math.isnan(taken) else "stopped") + retry,
+        DROPPED: "dropped from the queue, nobody is told",
+    }  # fmt: skip
+    if outcome != UNFINISHED:
+        say(order.COMPLETION, ended, row, number, ends[outcome])
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.3g} s"

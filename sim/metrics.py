@@ -1,0 +1,215 @@
+"""What is measured: each metric's name, unit and definition, over the outcomes of a scenario's replications."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from backwater import outcome as o
+from backwater.errors import ScenarioError, nearest
+from backwater.measure import edges
+from backwater.outcome import COUNTER, LATENCIES, Outcome
+from backwater.scenario import Scenario
+from backwater.statistics import NOTHING, Estimate, histogram_quantile, histogram_share, mean, pooled_quantile, ratio
+from backwater.units import parse
+
+Array = npt.NDArray[np.float64]
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+bin_edges = cache(edges)
+
+
+class Cells:
+    """The outcomes of all replications in one view and class: arrays of shape (replications,)."""
+
+    def __init__(self, outcomes: list[Outcome], scenario: Scenario, view: int, job_class: int) -> None:
+        self.outcomes, self.scenario, self.view, self.job_class = outcomes, scenario, view, job_class
+        self.length = np.array([done.ends[view, 1] - done.ends[view, 0] for done in outcomes])
+        self._bins: dict[int, npt.NDArray[np.int64]] = {}
+
+    def count(self, name: str) -> Array:
+        """One counter."""
+        return np.array([done.counters[self.view, self.job_class, COUNTER[name]] for done in self.outcomes])
+
+    def area(self, gauge: int) -> Array:
+        """Time integral of a gauge."""
+        return np.array([done.areas[self.view, gauge, self.job_class] for done in self.outcomes])
+
+    def peak(self, gauge: int) -> Array:
+        """Highest value of a gauge."""
+        return np.array([done.peaks[self.view, gauge, self.job_class] for done in self.outcomes])
+
+    def total(self, latency: int) -> Array:
+        """Sum of a latency [s]."""
+        return np.array([done.sums[self.view, self.job_class, latency] for done in self.outcomes])
+
+    def top(self, latency: int) -> Array:
+        """Highest value of a latency [s]; NaN where there is none."""
+        tops = np.array([done.tops[self.view, self.job_class, latency] for done in self.outcomes])
+        return np.where(self.bins(latency).sum(axis=1) > 0, tops, math.nan)
+
+    def bins(self, latency: int) -> npt.NDArray[np.int64]:
+        """Histogram of a latency, shape (replications, BINS)."""
+        if latency not in self._bins:
+            parts = [done.histograms[self.view, self.job_class, latency] for done in self.outcomes]
+            self._bins[latency] = np.stack(parts)
+        return self._bins[latency]
+
+
+class Metric(NamedTuple):
+    """A metric: ``estimate(cells, level)`` over replications, ``each(cells)`` per replication (NaN where undefined).
+
+    dimension  "share", "rate", "time", "size" or "" (a count), as ``units.human`` shows it
+    """
+
+    name: str
+    dimension: str
+    meaning: str
+    estimate: Callable[[Cells, float], Estimate]
+    each: Callable[[Cells], Array]
+
+    @property
+    def unit(self) -> str:
+        """Base unit: "s", "B", "1/s" or "1"."""
+        return {"time": "s", "size": "B", "rate": "1/s"}.get(self.dimension, "1")
+
+
+Pair = Callable[[Cells], tuple[Array, Array]]
+
+
+def _ratio(name: str, dimension: str, meaning: str, pair: Pair) -> Metric:
+    def each(cells: Cells) -> Array:
+        top, bottom = pair(cells)
+        return np.divide(top, bottom, out=np.full(len(top), math.nan), where=bottom != 0)
+
+    def estimate(cells: Cells, level: float) -> Estimate:
+        found = ratio(*pair(cells), level)
+        share = dimension == "share"  # whose interval cannot leave 0 to 1
+        return found._replace(low=max(found.low, 0.0), high=min(found.high, 1.0)) if share and found.n > 1 else found
+
+    return Metric(name, dimension, meaning, estimate, each)
+
+
+def _mean(name: str, dimension: str, meaning: str, each: Callable[[Cells], Array]) -> Metric:
+    return Metric(name, dimension, meaning, lambda cells, level: mean(each(cells), level), each)
+
+
+def _counts(name: str, meaning: str, top: str, bottom: str, dimension: str = "share") -> Metric:
+    return _ratio(name, dimension, meaning, lambda cells: (cells.count(top), cells.count(bottom)))
+
+
+def _rate(name: str, meaning: str, counter: str) -> Metric:
+    return _ratio(name, "rate", meaning, lambda cells: (cells.count(counter), cells.length))
+
+
+def _gauge(name: str, meaning: str, gauge: int, dimension: str = "") -> list[Metric]:
+    return [
+        _ratio(f"{name}_mean", dimension, f"{meaning}, over time", lambda cells: (cells.area(gauge), cells.length)),
+        _mean(f"{name}_max", dimension, f"{meaning}, at most", lambda cells: cells.peak(gauge)),
+    ]
+
+
+def _latency(name: str, meaning: str) -> list[Metric]:
+    index = LATENCIES.index(name)
+
+    def quantile(word: str, q: float) -> Metric:
+        return Metric(
+            f"{name}_{word}", "time", f"{meaning}, {100 * q:g} % of them at most",
+            lambda cells, level: pooled_quantile(cells.bins(index), bin_edges(), q, level),
+            lambda cells: np.array([histogram_quantile(part, bin_edges(), q) for part in cells.bins(index)]),
+        )  # fmt: skip
+
+    average = _ratio(
+        f"{name}_mean", "time", f"{meaning}, on average",
+        lambda cells: (cells.total(index), cells.bins(index).sum(axis=1).astype(np.float64)),
+    )  # fmt: skip
+    highest = _mean(f"{name}_max", "time", f"{meaning}, at most", lambda cells: cells.top(index))
+    return [average, *[quantile(word, q) for word, q in QUANTILES.items()], highest]
+
+
+def _failed(cells: Cells) -> tuple[Array, Array]:
+    return cells.count("resolved") - cells.count("completed"), cells.count("resolved")
+
+
+def _drained(cells: Cells) -> Array:
+    none = not cells.scenario.queue.backlog
+    return np.array([math.nan if none else done.drained for done in cells.outcomes])
+
+
+def _oldest(cells: Cells) -> Array:
+    return np.array([done.oldest[cells.view, cells.job_class] for done in cells.outcomes])
+
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in [
+    _rate("arrival_rate", "new jobs", "arrived"),
+    _rate("attempt_rate", "attempts sent", "attempts"),
+    _rate("accepted_rate", "attempts accepted", "accepted"),
+    _rate("throughput", "services completed", "served"),
+    _rate("goodput", "services completed that a client still waited for", "useful"),
+    _counts("rejection_ratio", "rejected attempts / attempts: the 503 ratio", "rejected", "attempts"),
+    _counts("success_ratio", "jobs completed while the client still waited / jobs resolved", "completed", "resolved"),
+    _ratio("failure_ratio", "share", "jobs resolved without success / jobs resolved", _failed),
+    _counts("give_up_ratio", "jobs whose client gave up / jobs resolved", "gave_up", "resolved"),
+    _counts("dropped_ratio", "jobs that vanished from the queue / jobs resolved", "dropped", "resolved"),
+    _counts("on_time_ratio", "jobs completed within their deadline / jobs resolved that have one", "on_time", "due"),
+    _counts("unfinished_ratio", "jobs alive at the end / jobs arrived", "unfinished", "arrived"),
+    _counts("attempts_per_job", "attempts / jobs resolved", "job_attempts", "resolved", ""),
+    _counts("timeout_ratio", "attempts that timed out / attempts", "timed_out", "attempts"),
+    _counts("cancelled_ratio", "attempts taken from the queue or stopped / attempts", "cancelled", "attempts"),
+    _ratio("utilization", "share", "busy share of the workers, disk reads included",
+           lambda cells: (cells.area(o.BUSY), cells.length * cells.scenario.workers.count)),
+    _counts("wasted_ratio", "share of busy time on work that nobody wants", "wasted_time", "busy_time"),
+    *_gauge("queue", "attempts waiting", o.WAITING),
+    _ratio("busy_mean", "", "attempts in service, over time", lambda cells: (cells.area(o.BUSY), cells.length)),
+    _ratio("system_mean", "", "attempts waiting or in service, over time",
+           lambda cells: (cells.area(o.WAITING) + cells.area(o.BUSY), cells.length)),
+    *_gauge("backoff", "clients between attempts", o.BACKOFF),
+    _mean("oldest_max", "time", "age of the oldest waiting attempt, at most", _oldest),
+    *_latency("wait", "accepted to start of service"),
+    *_latency("sojourn", "accepted to completed, the client still waiting or not"),
+    *_latency("latency", "first attempt to completed in time, backoff included"),
+    *_latency("blocked", "first attempt to answer or giving up: how long the caller is blocked"),
+    *_gauge("memory", "bytes waiting in memory", o.MEMORY, "size"),
+    *_gauge("disk", "bytes waiting on disk", o.DISK, "size"),
+    _counts("spill_ratio", "spilled attempts / accepted attempts", "spilled", "accepted"),
+    _counts("disk_wait_mean", "disk time per spilled attempt, turns included", "disk_time", "spilled", "time"),
+    _counts("duplicate_ratio", "jobs served more than once / jobs resolved", "duplicates", "resolved"),
+    _mean("drain_time", "time", "backlog of time 0 gone", _drained),
+]}  # fmt: skip
+# Of the run as a whole: not given again for classes and named windows.
+WHOLE_RUN = {"drain_time"}
+
+
+def metric(name: str) -> Metric:
+    """The metric of this name, ``served_within(T)`` included; ScenarioError naming the nearest."""
+    if name in METRICS:
+        return METRICS[name]
+    if match := re.fullmatch(r"served_within\((.+)\)", name):
+        return _served_within(name, parse(match[1], "time"))
+    raise ScenarioError("metric", f"must be a metric{nearest(name, [*METRICS, 'served_within(30 s)'])}", name)
+
+
+def _served_within(name: str, limit: float) -> Metric:
+    index = LATENCIES.index("latency")
+
+    def pair(cells: Cells) -> tuple[Array, Array]:
+        within = np.array([histogram_share(part, bin_edges(), limit) for part in cells.bins(index)])
+        return within, cells.count("resolved")
+
+    return _ratio(name, "share", f"jobs completed within {limit:g} s of their first attempt / jobs resolved", pair)
+
+
+def named(text: str) -> tuple[str, str, str]:
+    """``"latency_p99[invoice, spike]"`` -> metric, class, window; "all" where not named."""
+    match = re.fullmatch(r"\s*([^\[\]]+?)\s*(?:\[([^\[\],]*)(?:,([^\[\],]*))?\])?\s*", text)
+    if not match:
+        raise ScenarioError("metric", "must be a metric such as latency_p99[invoice, spike]", text)
+    return match[1], (match[2] or "").strip() or "all", (match[3] or "").strip() or "all"
+
+
+__all__ = ["METRICS", "NOTHING", "Cells", "Metric", "metric", "named"]

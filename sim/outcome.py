@@ -1,0 +1,178 @@
+"""What a run leaves: the columns of its rows, its gauges, counters and histograms, and the audit of them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from backwater.errors import AuditError
+
+Array = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+
+class Column(NamedTuple):
+    """One column of a row: name, unit, meaning; ``missing`` says what stands where there is no value."""
+
+    name: str
+    unit: str
+    meaning: str
+    missing: str = ""
+
+
+ATTEMPT = (
+    Column("source", "", "which source sent it"),
+    Column("job", "", "number of the job within its source"),
+    Column("class", "", "class of the job"),
+    Column("number", "", "1 for the first attempt of its job"),
+    Column("arrived", "s", "when its job arrived"),
+    Column("sent", "s", "when it was sent"),
+    Column("accepted", "s", "when it was accepted", "rejected when sent"),
+    Column("taken", "s", "when a worker took it", "no worker took it"),
+    Column("started", "s", "when its service started, the disk read done", "no service"),
+    Column("ended", "s", "when it ended; the end of the run if it had not"),
+    Column("worker", "", "which worker took it", "-1"),
+    Column("spilled", "", "1 if it waited on disk"),
+    Column("disk", "s", "time of its disk operations, their waits included"),
+    Column("size", "B", "bytes of its job", "0 without sizes"),
+    Column("timed_out", "", "1 if its client stopped waiting for it"),
+    Column("served", "", "how many services of its job had completed, this one included", "0: not completed"),
+    Column("outcome", "", "see ATTEMPT_OUTCOMES"),
+)
+JOB = (
+    Column("source", "", "which source sent it"),
+    Column("job", "", "number of the job within its source"),
+    Column("class", "", "class of the job"),
+    Column("arrived", "s", "when it was first sent"),
+    Column("ended", "s", "when its client was done with it; the end of the run if it was not"),
+    Column("attempts", "", "how often it was sent"),
+    Column("outcome", "", "see JOB_OUTCOMES"),
+)
+ATTEMPT_OUTCOMES = ("rejected", "completed", "abandoned_completed", "cancelled", "dropped", "lost", "unfinished")
+REJECTED, COMPLETED, ABANDONED_COMPLETED, CANCELLED, DROPPED, LOST, UNFINISHED = range(7)
+JOB_OUTCOMES = ("completed", "gave_up", "dropped", "lost", "dead_lettered", "unfinished")
+JOB_COMPLETED, JOB_GAVE_UP, JOB_DROPPED, JOB_LOST, JOB_DEAD_LETTERED, JOB_UNFINISHED = range(6)
+
+# Changes of state are rows (time [s], gauge, class, by how much).
+GAUGES = ("alive", "waiting", "busy", "backoff", "memory", "disk")
+ALIVE, WAITING, BUSY, BACKOFF, MEMORY, DISK = range(6)
+
+# Sums and counts over rows: of attempts by when they were sent; of services and of jobs by when they ended.
+COUNTERS = (
+    "attempts", "rejected", "accepted", "timed_out", "cancelled", "spilled", "disk_time",
+    "served", "useful", "duplicates", "busy_time", "wasted_time",
+    "waited", "memory_time", "held_time",
+    "arrived", "unfinished", "resolved", "completed", "gave_up", "dropped", "lost", "dead_lettered",
+    "job_attempts", "on_time", "due", "alive_time",
+)  # fmt: skip
+COUNTER = {name: index for index, name in enumerate(COUNTERS)}
+LATENCIES = ("wait", "sojourn", "latency", "blocked")
+
+# Bins of the histograms: one for zero, then 256 per octave from 2**-30 s to 2**34 s (relative width at most 1/256).
+SUB, FIRST_OCTAVE, OCTAVES = 256, -29, 64
+BINS = 1 + SUB * OCTAVES
+WHOLE, MAIN = 0, 1  # the first two views of a run: all of it, and what counts; named windows follow
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One replication, folded. Views are the whole run, the main window, then the named windows; class 0 is all.
+
+    ends        start and end of each view [s], shape (views, 2)
+    counters    see COUNTERS, shape (views, classes + 1, counters)
+    histograms  counts of wait, sojourn, latency, blocked, shape (views, classes + 1, 4, BINS)
+    sums, tops  sum and maximum of each [s], shape (views, classes + 1, 4)
+    areas       time integral of each gauge, shape (views, gauges, classes + 1)
+    peaks       highest value of each gauge, shape (views, gauges, classes + 1)
+    oldest      highest age of a waiting attempt [s], shape (views, classes + 1)
+    gauges      value of each gauge at the end, shape (gauges, classes + 1)
+    drained     when nothing waited or was served for the first time [s]; NaN if never
+    jobs, attempts  the rows, where recorded
+    series      time, gauges, and counts per interval, where sampled
+    """
+
+    end: float
+    ends: Array
+    counters: Array
+    histograms: Counts
+    sums: Array
+    tops: Array
+    areas: Array
+    peaks: Array
+    oldest: Array
+    gauges: Array
+    drained: float
+    attempts: Array | None = None
+    jobs: Array | None = None
+    series: dict[str, Array] = field(default_factory=dict)
+
+    def counter(self, name: str, view: int = MAIN, job_class: int = 0) -> float:
+        """One counter."""
+        return float(self.counters[view, job_class, COUNTER[name]])
+
+
+def assert_identical(left: Outcome, right: Outcome) -> None:
+    """Raise AssertionError naming the first field, and the first row and column, whose bits differ."""
+    for rows, columns in (("attempts", ATTEMPT), ("jobs", JOB)):
+        a, b = getattr(left, rows), getattr(right, rows)
+        if a is not None and b is not None:
+            _same_rows(rows, a, b, [column.name for column in columns])
+    for name in Outcome.__dataclass_fields__:
+        a, b = getattr(left, name), getattr(right, name)
+        if isinstance(a, dict):
+            _same_series(a, b)
+        elif a is not None and not np.array_equal(a, b, equal_nan=True):
+            raise AssertionError(f"{name} differ: {a} and {b}")
+
+
+def _same_rows(name: str, a: Array, b: Array, columns: list[str]) -> None:
+    for index in range(min(len(a), len(b))):
+        for column, x, y in zip(columns, a[index], b[index], strict=True):
+            if x != y and not (np.isnan(x) and np.isnan(y)):
+                what = f"row {index} (source {a[index][0]:.0f}, job {a[index][1]:.0f})"
+                raise AssertionError(f"{name}: {what}, column {column}: {x!r} and {y!r}")
+    if len(a) != len(b):
+        raise AssertionError(f"{name}: {len(a)} rows and {len(b)} rows")
+
+
+def _same_series(a: dict[str, Any], b: dict[str, Any]) -> None:
+    for name in a:
+        if not np.array_equal(a[name], b[name], equal_nan=True):
+            raise AssertionError(f"series {name} differ")
+
+
+def audit(outcome: Outcome, capacity: float) -> None:
+    """Check the books of a run: conservation, Little's law, busy time, bytes. Raises AuditError with the figures."""
+    whole, areas, left = outcome.counters[WHOLE], outcome.areas[WHOLE], outcome.gauges
+    for index in range(whole.shape[0]):
+        c = dict(zip(COUNTERS, whole[index], strict=True))
+        ended = sum(c[name] for name in ("completed", "gave_up", "dropped", "lost", "dead_lettered"))
+        _equal("jobs that ended", ended, c["resolved"])
+        _equal("jobs that arrived and those that ended or remain", c["arrived"], ended + c["unfinished"])
+        _equal("jobs alive at the end and rows of unfinished ones", left[ALIVE, index], c["unfinished"])
+        _equal("attempts sent and rows of attempts", c["job_attempts"], c["attempts"])
+        _close("busy time of the workers and the service given", areas[BUSY, index], c["busy_time"])
+        _close("Little's law: waiting over time and the sum of waits", areas[WAITING, index], c["waited"])
+        _close("Little's law: jobs over time and the sum of their lives", areas[ALIVE, index], c["alive_time"])
+        _close("bytes in memory over time and those of the attempts", areas[MEMORY, index], c["memory_time"])
+        _close("bytes on disk over time and those of the attempts", areas[DISK, index], c["held_time"])
+    lowest = float(min(left.min(), outcome.areas.min()))
+    if lowest < 0:
+        raise AuditError(f"audit failed: a gauge fell below zero ({lowest:g})")
+    most = outcome.peaks[WHOLE, WAITING, 0]
+    if most > capacity:
+        raise AuditError(f"audit failed: {most:g} attempts waited where {capacity:g} may")
+
+
+def _equal(what: str, a: float, b: float) -> None:
+    if a != b:
+        raise AuditError(f"audit failed: {what} must be equal ({a:g} and {b:g})")
+
+
+def _close(what: str, a: float, b: float) -> None:
+    # Both are sums of the same terms in different order: rounding is all that may part them.
+    if abs(a - b) > 1e-7 * max(abs(a), abs(b), 1.0):
+        raise AuditError(f"audit failed: {what} must be equal ({a:g} and {b:g})")
