@@ -153,7 +153,7 @@ class Result:
         return table[table[list(LATENCIES)].sum(axis=1) > 0].reset_index(drop=True)
 
     def plot(self, kind: str = "series", ax: Axes | None = None) -> Axes:
-        """Draw ``series`` (gauges over time), ``bytes`` (memory and disk over time) or ``latency`` (its distribution)."""
+        """Draw ``series`` (gauges over time), ``bytes`` (memory and disk over time) or ``latency`` (distribution)."""
         from backwater import plots
 
         return plots.draw(self, kind, ax)

@@ -58,7 +58,7 @@ def check_memory(scenario: Scenario, run: Run) -> None:
     """Refuse a run whose queue would outgrow the memory allowed: more jobs alive than ``LIVE_JOBS``."""
     capacity = scenario.queue.bounds[0]
     backlog = scenario.queue.backlog
-    check(backlog <= LIVE_JOBS, "queue.backlog", backlog, f"must be at most {LIVE_JOBS:,}: it would outgrow the memory")
+    check(backlog <= LIVE_JOBS, "queue.backlog", backlog, f"must be at most {LIVE_JOBS:,}, or it outgrows memory")
     patient = any(
         part.client.attempt_timeout is None and part.client.total_timeout is None for part in scenario.producers
     )

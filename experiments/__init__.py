@@ -1,0 +1,1 @@
+"""Experiments: scenarios x replications -> labelled results -> figures -> reports."""

@@ -1,0 +1,305 @@
+"""The command line: ``backwater list``, ``show``, ``check``, ``run``, ``steps``, ``sweep``, ``report``."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from backwater.errors import BackwaterError, ScenarioError, check
+from backwater.experiments.progress import Bar
+
+app = typer.Typer(
+    help="Simulate queues that back up: 503s against latency against memory spill.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
+out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+
+What = Annotated[str, typer.Argument(metavar="SCENARIO", help="a file or a model's name (see: backwater list)")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="change a field; may be repeated")]
+Horizon = Annotated[str | None, typer.Option(help='time at which a run ends, such as "10 min"')]
+Warmup = Annotated[str | None, typer.Option(help="time before which nothing counts")]
+Replications = Annotated[int | None, typer.Option(help="independent repetitions")]
+Seed = Annotated[int | None, typer.Option(help="of all random numbers")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
+
+
+def value_of(text: str) -> Any:
+    """A value as TOML writes it; anything that is not TOML is text, so that 5 s needs no quotes."""
+    import tomllib
+
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def settings(pairs: list[str] | None) -> dict[str, Any]:
+    """``PATH=VALUE`` options as a mapping."""
+    found = {}
+    for pair in pairs or []:
+        path, equals, text = pair.partition("=")
+        check(equals and path.strip(), "--set", pair, "must be PATH=VALUE, such as queue.capacity=50")
+        found[path.strip()] = value_of(text.strip())
+    return found
+
+
+def read(what: str, changes: list[str] | None, flags: dict[str, Any]) -> tuple[Any, Any]:
+    """The scenario and the run of a command: the file's or the model's, where no flag says otherwise."""
+    from backwater.experiments.experiment import read_scenario
+    from backwater.run import Run
+    from backwater.units import units_required
+
+    with units_required():
+        scenario, carried = read_scenario(what)
+        scenario = scenario.with_(settings(changes))
+        run = Run(**{**carried, **{name: value for name, value in flags.items() if value is not None}})
+    return scenario, run
+
+
+@app.command("list")
+def list_() -> None:
+    """The ready-made models and experiments."""
+    from backwater.experiments.experiment import load_experiment, shipped
+    from backwater.models import MODELS
+
+    table = Table("name", "kind", "what it is", box=None, pad_edge=False)
+    for name, known in MODELS.items():
+        table.add_row(name, "model", known.about)
+    for name in shipped():
+        try:
+            about = load_experiment(name).question
+        except ScenarioError as error:
+            about = f"needs a file that is not here: {error}"
+        table.add_row(name, "experiment", about)
+    out.print(table)
+
+
+@app.command()
+def show(what: What, changes: Set = None) -> None:
+    """Print a scenario as TOML, to copy and edit."""
+    import tomli_w
+
+    scenario, run = read(what, changes, {"horizon": None})
+    print(tomli_w.dumps({**scenario.plain(), "run": run.plain()}), end="")
+
+
+@app.command("check")
+def check_(what: What, changes: Set = None) -> None:
+    """Validate a scenario and print the napkin: load, room, patience, in words."""
+    from backwater.experiments.experiment import read_scenario
+    from backwater.napkin import napkin
+    from backwater.units import units_required
+
+    with units_required():
+        scenario = read_scenario(what)[0].with_(settings(changes))
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, text in napkin(scenario):
+        table.add_row(name, text)
+    out.print(f"{scenario.name}: valid")
+    out.print(table)
+
+
+@app.command()
+def run(
+    what: What, changes: Set = None, horizon: Horizon = None, warmup: Warmup = None,
+    replications: Replications = None, seed: Seed = None,
+    engine: Annotated[str, typer.Option(help="auto or simpy")] = "auto",
+    as_json: Json = False,
+    folder: Annotated[Path | None, typer.Option("--out", help="write summary, replications and manifest there")] = None,
+) -> None:  # fmt: skip
+    """Run a scenario and print what came of it."""
+    from backwater.simulate import simulate
+
+    flags = {"horizon": horizon, "warmup": warmup, "replications": replications, "seed": seed}
+    scenario, plan = read(what, changes, flags)
+    if folder is not None:
+        _folder(folder)
+    with Bar("replications", plan.replications) as bar:
+        result = simulate(scenario, plan, engine=engine, progress=bar.to)
+    if folder is not None:
+        _write(result, folder)
+    if as_json:
+        print(json.dumps(_object(result), allow_nan=False))
+        return
+    out.print(f"{scenario.name}: {headline(result)}")
+    out.print(_summary(result))
+    if folder is not None:
+        out.print(f"Tables: {folder}")
+
+
+def headline(result: Any) -> str:
+    """The failures, in one sentence: no latency is ever told without them."""
+    from backwater.units import human
+
+    refused, failed = result["rejection_ratio"], result["failure_ratio"]
+    return f"{human(refused, 'share')} of attempts got a 503 and {human(failed, 'share')} of jobs failed."
+
+
+def _summary(result: Any) -> Table:
+    from backwater.metrics import METRICS
+    from backwater.units import human
+
+    table = Table("metric", "class", "window", "estimate", "95 % interval", box=None, pad_edge=False)
+    table.columns[3].justify = table.columns[4].justify = "right"
+    for _, row in result.summary.iterrows():
+        kind = METRICS[row["metric"]].dimension
+        if math.isnan(row["estimate"]):
+            continue
+        interval = f"{human(row['ci_low'], kind)} .. {human(row['ci_high'], kind)}"
+        interval = "" if math.isnan(row["ci_low"]) else interval
+        table.add_row(row["metric"], row["class"], row["window"], human(row["estimate"], kind), interval)
+    return table
+
+
+def _object(result: Any) -> dict[str, Any]:
+    rows = json.loads(result.summary.to_json(orient="records", double_precision=15))
+    return {"manifest": result.manifest, "summary": rows}
+
+
+def _folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScenarioError("--out", f"must be a folder that can be written: {error.strerror}", str(folder)) from None
+
+
+def _write(result: Any, folder: Path) -> None:
+    result.summary.to_csv(folder / "summary.csv", index=False)
+    result.replications.to_csv(folder / "replications.csv", index=False)
+    (folder / "manifest.json").write_text(json.dumps(result.manifest, indent=1), "utf-8")
+
+
+@app.command()
+def steps(
+    what: What, changes: Set = None, seed: Seed = None,
+    first: Annotated[int, typer.Option(help="how many events")] = 40,
+) -> None:  # fmt: skip
+    """Tell a run event by event, one line each."""
+    from backwater import events
+    from backwater.simulate import replicate
+
+    check(first >= 1, "--first", first, "must be at least 1")
+    scenario, plan = read(what, changes, {"seed": seed, "replications": 1, "warmup": "0 s"})
+    # A run that ends after a few arrivals more than events are asked for holds them all.
+    short = plan.model_copy(
+        update={"arrivals": min(first + 1, plan.arrivals or first + 1), "record": ("events",), "windows": {}}
+    )
+    names = [*(part.name for part in scenario.producers), "backlog"]
+    for event in events.of(replicate(scenario, short, 0))[:first]:
+        source = f"{names[event.source]} " if len(names) > 2 or scenario.queue.backlog else ""
+        attempt = f" attempt {event.attempt}" if event.attempt else ""
+        print(f"{event.time:.3f} {source}job {event.job}{attempt}: {event.what}")
+
+
+@app.command()
+def sweep(
+    what: Annotated[str, typer.Argument(metavar="EXPERIMENT | SCENARIO", help="a file, a shipped experiment or a model")],
+    over: Annotated[list[str] | None, typer.Option(
+        "--over", metavar="PATH=LOW..HIGH:POINTS[:log] | PATH=V1,V2,...", help="an axis; may be repeated")] = None,
+    changes: Set = None, horizon: Horizon = None, warmup: Warmup = None, replications: Replications = None,
+    seed: Seed = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="keep finished points there")] = None,
+    parallel: Annotated[int | None, typer.Option(help="processes; all cores unless given")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="take up what a stopped sweep has finished")] = False,
+) -> None:  # fmt: skip
+    """Run a grid of scenarios on all cores; finished points are kept, so a stopped sweep can go on."""
+    from backwater.experiments.study import study
+    from backwater.units import units_required
+
+    run_flags = {"horizon": horizon, "warmup": warmup, "replications": replications, "seed": seed}
+    with units_required():
+        experiment = _experiment(what, over, changes, {k: v for k, v in run_flags.items() if v is not None})
+    folder = folder or Path("results") / Path(what).stem
+    points = len(experiment.points())
+    try:
+        with Bar("points", points) as bar:
+            study(experiment, folder, parallel=parallel, resume=resume, progress=bar.to, command=_command())
+    except KeyboardInterrupt:
+        err.print(f"Stopped. What was finished is kept in {folder}; the same command with --resume goes on.")
+        raise typer.Exit(130) from None
+    out.print(f"{points} points in {folder}. Next: backwater report {folder}")
+
+
+def _command() -> str:
+    import shlex
+
+    return shlex.join(["backwater", *(word for word in sys.argv[1:] if word != "--resume")])
+
+
+def _experiment(what: str, over: list[str] | None, changes: list[str] | None, flags: dict[str, Any]) -> Any:
+    from backwater.experiments.experiment import Experiment, load_experiment, read_scenario, shipped
+    from backwater.files import read_table
+    from backwater.run import Run
+
+    is_file = Path(what).suffix == ".toml"
+    if what in shipped() or (is_file and "sweep" in read_table(what)):
+        experiment = load_experiment(what)
+        scenario, carried, axes = experiment.scenario, experiment.run.plain(), dict(experiment.sweep)
+        rest = {"question": experiment.question, "cases": experiment.cases, "observed": experiment.observed}
+    else:
+        check(over, "--over", None, "must be given: at least one axis PATH=LOW..HIGH:POINTS")
+        scenario, carried = read_scenario(what)
+        axes, rest = {}, {}
+    axes |= dict(axis(text) for text in over or [])
+    return Experiment(scenario=scenario.with_(settings(changes)), run=Run(**{**carried, **flags}), sweep=axes, **rest)
+
+
+def axis(text: str) -> tuple[str, Any]:
+    """An axis from ``PATH=LOW..HIGH:POINTS[:log]`` or ``PATH=V1,V2,...``."""
+    path, equals, said = text.partition("=")
+    check(
+        equals and path.strip() and said.strip(),
+        "--over",
+        text,
+        "must be PATH=LOW..HIGH:POINTS[:log] or PATH=V1,V2,...",
+    )
+    if ".." not in said:
+        return path.strip(), [value_of(part.strip()) for part in said.split(",")]
+    bounds, *more = said.split(":")
+    low, high = (value_of(part.strip()) for part in bounds.split("..", 1))
+    ok = 1 <= len(more) <= 2 and more[0].strip().isdigit() and more[1:] in ([], ["log"], ["linear"])
+    check(ok, "--over", text, "must be PATH=LOW..HIGH:POINTS[:log]")
+    return path.strip(), {"from": low, "to": high, "points": int(more[0]), "spacing": more[1] if more[1:] else "linear"}
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="the folder of a finished sweep")]) -> None:
+    """Write one self-contained HTML page about a finished sweep."""
+    from backwater.experiments.report import write_report
+
+    out.print(f"Report: {write_report(folder)}")
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Wrong input ends in one line and status 2, a failed run in one line and status 1."""
+    try:
+        yield
+    except ScenarioError as error:
+        err.print(f"backwater: {error}", markup=False, soft_wrap=True)
+        sys.exit(2)
+    except BackwaterError as error:
+        err.print(f"backwater: {error}", markup=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("Stopped.")
+        sys.exit(130)
+
+
+def main() -> None:
+    """The ``backwater`` command."""
+    with _refusals():
+        app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""What can be said of a scenario before it runs: load, Kendall's notation, bytes, drain time, patience, in words."""
+
+from __future__ import annotations
+
+import math
+
+from backwater.components.arrivals import Bursts, Periodic, Poisson
+from backwater.components.client import Client
+from backwater.distributions import Constant, Exponential, Law, Linear
+from backwater.scenario import Producer, Scenario, mean_of
+from backwater.units import human
+
+WORDS = {
+    "leave": "leaves the attempt where it is: it may be served for nobody",
+    "cancel_waiting": "takes the attempt from the queue, but does not stop its service",
+    "cancel": "takes the attempt from the queue or stops its service",
+}
+
+
+def napkin(scenario: Scenario) -> list[tuple[str, str]]:
+    """(what, in words), in the order in which one would ask."""
+    out = [("system", kendall(scenario)), ("load", _load(scenario)), ("steady state", _steady(scenario))]
+    out += _room(scenario)
+    for producer in scenario.producers:
+        out += _patience(producer, scenario)
+    return out
+
+
+def kendall(scenario: Scenario) -> str:
+    """Kendall's notation: arrivals / service / workers / places, those in service included."""
+    kinds = {type(p.source) for p in scenario.producers}
+    arrivals = "M" if kinds == {Poisson} else "D" if kinds == {Periodic} and len(scenario.producers) == 1 else "G"
+    laws = {scenario.service_law(index) for index in range(len(scenario.jobs))}
+    service = _letter(next(iter(laws))) if len(laws) == 1 else "G"
+    room, count = scenario.queue.bounds[0], scenario.workers.count
+    places = "" if math.isinf(room) else f"/{count + int(room)}"
+    retries = any(p.client.retry is not None for p in scenario.producers)
+    return f"{arrivals}/{service}/{count}{places}, {scenario.queue.discipline}" + (", with retries" if retries else "")
+
+
+def _letter(law: Law) -> str:
+    return "M" if isinstance(law, Exponential) else "D" if isinstance(law, Constant) else "G"
+
+
+def peak_load(scenario: Scenario) -> float:
+    """Load of first attempts while every source is at its highest rate [1]."""
+    work = sum(p.source.peak_rate * p.scale * scenario.mean_service(p) for p in scenario.producers)
+    return work / scenario.workers.count
+
+
+def _load(scenario: Scenario) -> str:
+    text = f"{scenario.load:.3g} from first attempts alone ({human(scenario.rate, 'rate')} jobs, {scenario.work:.3g} workers' work)"
+    peak = peak_load(scenario)
+    return text + (f"; {peak:.3g} in bursts" if peak > 1.0001 * scenario.load else "")
+
+
+def _steady(scenario: Scenario) -> str:
+    bounded = not math.isinf(min(scenario.queue.bounds))
+    if bounded:
+        return "yes: the queue is bounded" + ("; overloaded, so it stays full" if scenario.load >= 1 else "")
+    if scenario.load >= 1:
+        patient = any(p.client.attempt_timeout is None and p.client.total_timeout is None for p in scenario.producers)
+        return (
+            "no: more work comes than can be done, and nothing bounds the queue" if patient else "only through timeouts"
+        )
+    retries = any(p.client.retry is not None for p in scenario.producers)
+    return (
+        "yes without retries; timeouts and retries may add work without bound"
+        if retries
+        else "yes: the load is below 1"
+    )
+
+
+def _room(scenario: Scenario) -> list[tuple[str, str]]:
+    """Bytes of a full queue against memory, and how long it takes to drain."""
+    capacity, memory = scenario.queue.bounds[0], scenario.queue.memory
+    out = []
+    rate = scenario.workers.count / (scenario.work / scenario.rate) if scenario.work > 0 else math.inf
+    if not math.isinf(capacity):
+        drain = human(capacity / rate, "time")
+        out.append(("full queue", f"{capacity:,.0f} waiting; drains in {drain} if nothing more comes"))
+    size = mean_size(scenario)
+    if size and memory is not None and memory.limit is not None:
+        fit = memory.limit / size
+        full = "" if math.isinf(capacity) else f"; a full queue holds {human(capacity * size, 'size')}"
+        out.append(
+            ("memory", f"{human(memory.limit, 'size')} hold about {fit:,.0f} jobs of {human(size, 'size')}{full}")
+        )
+        write, read, bandwidth = memory.disk
+        per_job = write + read + 2 * size / bandwidth
+        if per_job > 0:
+            held = human(1 / per_job, "rate")
+            out.append(
+                (
+                    "disk",
+                    f"{human(per_job, 'time')} per spilled job, so at most {held} of them; workers do {human(rate, 'rate')}",
+                )
+            )
+    return out
+
+
+def mean_size(scenario: Scenario) -> float:
+    """Mean bytes of a job over all sources; 0 without sizes [B]."""
+    total, jobs = 0.0, list(scenario.jobs.values())
+    for producer in scenario.producers:
+        before, rate = 0.0, producer.source.long_run_rate * producer.scale
+        for index, share in zip(producer.classes, producer.shares, strict=True):
+            law = jobs[index].size
+            total += rate * (share - before) * (mean_of(law, producer.source) if law is not None else 0.0)
+            before = share
+    return total / scenario.rate
+
+
+def _patience(producer: Producer, scenario: Scenario) -> list[tuple[str, str]]:
+    """What each timeout is in words, and how long a client persists against how long a burst lasts."""
+    client, whose = producer.client, "" if len(scenario.producers) == 1 else f" of {producer.name}"
+    out = [(f"timeouts{whose}", _timeouts(client))]
+    if client.retry is None:
+        return [*out, (f"retries{whose}", "none: a 503 is final")]
+    lasts = persistence(client)
+    attempts = client.retry.max_attempts
+    text = f"up to {attempts} attempts" if attempts != "forever" else "for ever"
+    text += f"; against 503s a client persists for {human(lasts, 'time')} on average" if math.isfinite(lasts) else ""
+    if isinstance(producer.source, Bursts) and math.isfinite(lasts):
+        length = producer.source.length
+        verdict = "outlasts" if lasts > length else "does not outlast"
+        text += f", which {verdict} a burst of {human(length, 'time')}"
+    return [*out, (f"retries{whose}", text)]
+
+
+def _timeouts(client: Client) -> str:
+    parts = []
+    if client.attempt_timeout is not None and not isinstance(client.attempt_timeout, Linear):
+        patience = human(client.attempt_timeout.average, "time")
+        parts.append(f"after {patience} of waiting and service, a client {WORDS[client.on_timeout]}")
+    if client.total_timeout is not None:
+        parts.append(f"after {human(client.total_timeout, 'time')} in all it gives up")
+    return "; ".join(parts) or "none: clients wait as long as it takes"
+
+
+def persistence(client: Client) -> float:
+    """Mean time from the first 503 to giving up, if every attempt is turned away at once [s]."""
+    retry = client.retry
+    if retry is None:
+        return 0.0
+    if retry.most > 1e6:
+        return math.inf
+    cap = math.inf if retry.cap is None else retry.cap
+    share = {"none": 1.0, "full": 0.5, "equal": 0.75, "exponential": 1.0}.get(str(retry.jitter), 1.0)
+    total, previous, reached = 0.0, retry.base, 1.0
+    for failed in range(1, min(int(retry.most), 10_000)):
+        reached *= retry.retry_probability
+        if retry.kind == "decorrelated":
+            previous = min(cap, (retry.base + 3 * previous) / 2)  # near enough for a napkin
+            total += reached * previous
+        else:
+            factor = 1.0 if retry.kind == "constant" else retry.factor
+            total += reached * share * min(cap, retry.base * factor ** min(failed - 1, 1000))
+    return min(total, math.inf if client.total_timeout is None else client.total_timeout)
