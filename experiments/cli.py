@@ -202,7 +202,7 @@ def steps(
 
 @app.command()
 def sweep(
-    what: Annotated[str, typer.Argument(metavar="EXPERIMENT | SCENARIO", help="a file, a shipped experiment or a model")],
+    what: Annotated[str, typer.Argument(metavar="EXPERIMENT | SCENARIO", help="a file or a name")],
     over: Annotated[list[str] | None, typer.Option(
         "--over", metavar="PATH=LOW..HIGH:POINTS[:log] | PATH=V1,V2,...", help="an axis; may be repeated")] = None,
     changes: Set = None, horizon: Horizon = None, warmup: Warmup = None, replications: Replications = None,
@@ -256,18 +256,14 @@ def _experiment(what: str, over: list[str] | None, changes: list[str] | None, fl
 def axis(text: str) -> tuple[str, Any]:
     """An axis from ``PATH=LOW..HIGH:POINTS[:log]`` or ``PATH=V1,V2,...``."""
     path, equals, said = text.partition("=")
-    check(
-        equals and path.strip() and said.strip(),
-        "--over",
-        text,
-        "must be PATH=LOW..HIGH:POINTS[:log] or PATH=V1,V2,...",
-    )
+    must = "must be PATH=LOW..HIGH:POINTS[:log] or PATH=V1,V2,..."
+    check(equals and path.strip() and said.strip(), "--over", text, must)
     if ".." not in said:
         return path.strip(), [value_of(part.strip()) for part in said.split(",")]
     bounds, *more = said.split(":")
     low, high = (value_of(part.strip()) for part in bounds.split("..", 1))
     ok = 1 <= len(more) <= 2 and more[0].strip().isdigit() and more[1:] in ([], ["log"], ["linear"])
-    check(ok, "--over", text, "must be PATH=LOW..HIGH:POINTS[:log]")
+    check(ok, "--over", text, must)
     return path.strip(), {"from": low, "to": high, "points": int(more[0]), "spacing": more[1] if more[1:] else "linear"}
 
 

@@ -43,7 +43,8 @@ def run_point(scenario: Scenario, run: Run) -> Cell:
             ["metric", "klass", "window", "estimate", "ci_low", "ci_high"]
         ].itertuples(index=False)
     ]
-    return {"rows": rows, "classes": result.classes, "windows": result.windows, "load": scenario.load}
+    end = max(done.end for done in result.outcomes)
+    return {"rows": rows, "classes": result.classes, "windows": result.windows, "end": end}
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def peak_load(scenario: Scenario) -> float:
 
 
 def _load(scenario: Scenario) -> str:
-    text = f"{scenario.load:.3g} from first attempts alone ({human(scenario.rate, 'rate')} jobs, {scenario.work:.3g} workers' work)"
+    text = f"{scenario.load:.3g} from first attempts alone: {human(scenario.rate, 'rate')}, {scenario.work:.3g} workers' work"
     peak = peak_load(scenario)
     return text + (f"; {peak:.3g} in bursts" if peak > 1.0001 * scenario.load else "")
 
@@ -93,7 +93,7 @@ def _room(scenario: Scenario) -> list[tuple[str, str]]:
             out.append(
                 (
                     "disk",
-                    f"{human(per_job, 'time')} per spilled job, so at most {held} of them; workers do {human(rate, 'rate')}",
+                    f"{human(per_job, 'time')} per spilled job, so at most {held}; workers do {human(rate, 'rate')}",
                 )
             )
     return out

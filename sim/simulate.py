@@ -67,8 +67,8 @@ def check_memory(scenario: Scenario, run: Run) -> None:
     if patient and min(capacity, expected) > LIVE_JOBS:
         raise ScenarioError(
             "queue.capacity",
-            f"must bound the queue, or the load of {scenario.load:.3g} be below 1: about {expected:,.0f} jobs would wait "
-            f"at the end, and {LIVE_JOBS:,} fit in the memory allowed", shown=False,
+            f"must bound the queue, or the load of {scenario.load:.3g} be below 1: about {expected:,.0f} jobs would "
+            f"wait at the end, and {LIVE_JOBS:,} fit in the memory allowed", shown=False,
         )  # fmt: skip
 
 

@@ -1,0 +1,191 @@
+"""Figures of a finished sweep. Each function returns a matplotlib Figure; no global state is touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from backwater.experiments.curves import MOST, Curve, curves, main_axis, numeric, value
+from backwater.experiments.sweep import Sweep
+from backwater.units import human
+
+COLOURS = (
+    "#0b6e99",
+    "#d9730d",
+    "#4d6461",
+    "#ad1a72",
+    "#6940a5",
+    "#b58900",
+    "#0f7b6c",
+    "#9b2c2c",
+)  # told apart in grey too
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+AXIS_LABELS = {"queue.capacity": "queue capacity [attempts that may wait]", "workers.count": "workers", "load": "load"}
+
+
+def seconds(axis: Axes, which: str = "y") -> None:
+    """Ticks of times in fitting units."""
+    part = axis.yaxis if which == "y" else axis.xaxis
+    part.set_major_formatter(FuncFormatter(lambda x, _: human(x, "time") if x else "0 s"))
+    part.set_minor_formatter(FuncFormatter(lambda x, _: ""))
+
+
+def shares(axis: Axes, which: str = "y") -> None:
+    """Ticks of shares in per cent."""
+    part = axis.yaxis if which == "y" else axis.xaxis
+    part.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.3g} %"))
+
+
+def _style(axis: Axes) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(True, color="#e6e6e6", linewidth=0.7)
+    axis.set_axisbelow(True)
+
+
+def _positions(sweep: Sweep) -> np.ndarray[Any, Any]:
+    axis = sweep.axes[main_axis(sweep)]
+    return np.array(axis.values if numeric(axis) else range(len(axis.values)), dtype=np.float64)
+
+
+def _x(axis: Axes, sweep: Sweep) -> None:
+    """Scale, ticks and label of the main axis."""
+    along = sweep.axes[main_axis(sweep)]
+    x = _positions(sweep)
+    if not numeric(along):
+        axis.set_xticks(x, [str(v) for v in along.values])
+    elif x.min() > 0 and x.max() / x.min() >= 20:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(
+            FuncFormatter(lambda v, _: human(v) if not along.unit else value_label(v, along.unit))
+        )
+    axis.set_xlabel(AXIS_LABELS.get(along.name, along.name + (f" [{along.unit}]" if along.unit else "")))
+
+
+def value_label(number: float, unit: str) -> str:
+    """A coordinate with its unit."""
+    return human(number, {"s": "time", "B": "size", "1/s": "rate", "B/s": "bandwidth"}.get(unit, ""))
+
+
+def threshold(sweep: Sweep) -> Figure:
+    """503 ratio, p99 latency and spill against the main axis, with 95 % bands."""
+    spills = bool(np.nan_to_num(sweep.estimates["spill_ratio"].values).any())
+    panels = [("rejection_ratio", "503 ratio\n(rejected / attempts)", shares),
+              ("failure_ratio", "jobs that failed", shares),
+              ("latency_p99", "p99 latency\n(jobs served in time)", seconds)]  # fmt: skip
+    panels += [("spill_ratio", "spilled to disk\n(/ accepted)", shares)] if spills else []
+    figure = Figure(figsize=(8.4, 2.25 * len(panels) + 0.7), layout="constrained")
+    rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    x, found = _positions(sweep), curves(sweep)[:MOST]
+    for axis, (metric, label, ticks) in zip(rows, panels, strict=True):
+        for index, curve in enumerate(found):
+            y = curve.estimates(metric)
+            axis.plot(x, y[:, 0], color=COLOURS[index], marker=MARKS[index], markersize=4, label=curve.label or None)
+            axis.fill_between(x, y[:, 1], y[:, 2], color=COLOURS[index], alpha=0.2, linewidth=0)
+        axis.set_ylabel(label)
+        axis.set_ylim(bottom=0)
+        ticks(axis)
+        _style(axis)
+    _x(rows[-1], sweep)
+    if found[0].label:
+        figure.legend(
+            *rows[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(len(found), 4), frameon=False
+        )
+    return figure
+
+
+def trade(sweep: Sweep) -> Figure:
+    """The trade itself: 503 ratio against p99 latency, one point per value of the main axis, the knees marked."""
+    figure = Figure(figsize=(8.4, 5.2), layout="constrained")
+    axis = figure.subplots()
+    along = sweep.axes[main_axis(sweep)]
+    tops = []
+    for index, curve in enumerate(curves(sweep)[:MOST]):
+        x, y = curve.estimates("rejection_ratio"), curve.estimates("latency_p99")
+        colour = COLOURS[index]
+        error = {"xerr": _bars(x), "yerr": _bars(y), "ecolor": colour, "elinewidth": 0.8}
+        axis.errorbar(x[:, 0], y[:, 0], color=colour, marker=MARKS[index], markersize=4, linewidth=1.2,
+                      label=curve.label or None, **error)  # fmt: skip
+        knee = curve.knee
+        axis.plot(x[knee, 0], y[knee, 0], marker="o", markersize=13, markerfacecolor="none", markeredgecolor=colour,
+                  markeredgewidth=1.8)  # fmt: skip
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axis.annotate(value(along, knee), (x[knee, 0], y[knee, 0]), xytext=(-12, -5), textcoords="offset points",
+                      color=colour, fontweight="bold", ha="right", va="top", bbox=box)  # fmt: skip
+        for end in (0, len(x) - 1):
+            if end != knee:
+                axis.annotate(value(along, end), (x[end, 0], y[end, 0]), xytext=(5, 5), textcoords="offset points",
+                              color=colour, fontsize=8)  # fmt: skip
+        tops.append(y[:, 0])
+    every = np.concatenate(tops)
+    every = every[np.isfinite(every) & (every > 0)]
+    if len(every) and every.max() / every.min() > 30:
+        axis.set_yscale("log")
+    else:
+        axis.set_ylim(bottom=0)
+    shares(axis, "x")
+    seconds(axis)
+    axis.set_xlabel("503 ratio (rejected / attempts)")
+    axis.set_ylabel("p99 latency (jobs served in time)")
+    axis.set_title(f"numbers: {AXIS_LABELS.get(along.name, along.name)}; circles: the knees", fontsize=9, loc="left")
+    _style(axis)
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(frameon=False)
+    return figure
+
+
+def _bars(y: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.nan_to_num(np.stack([np.maximum(y[:, 0] - y[:, 1], 0), np.maximum(y[:, 2] - y[:, 0], 0)]))
+
+
+def over_time(series: list[dict[str, Any]]) -> Figure:
+    """Queue, memory and disk over time: one column per sampled run."""
+    sizes = any(max(run["memory"]) + max(run["disk"]) > 0 for run in series)
+    figure = Figure(figsize=(3.4 * len(series) + 0.8, 5.4 if sizes else 3.1), layout="constrained")
+    grid = figure.subplots(2 if sizes else 1, len(series), sharex=True, sharey="row", squeeze=False)
+    for column, run in enumerate(series):
+        top = grid[0, column]
+        top.plot(run["time"], run["waiting"], color=COLOURS[0], linewidth=1.2, label="waiting in the queue")
+        top.plot(run["time"], run["backoff"], color=COLOURS[1], linewidth=1.0, label="clients in backoff")
+        top.set_title(run["label"], fontsize=10)
+        if sizes:
+            low = grid[1, column]
+            parts = [np.array(run["memory"]) / 2**20, np.array(run["disk"]) / 2**20]
+            low.stackplot(
+                run["time"], parts, colors=[COLOURS[6], COLOURS[3]], alpha=0.8, labels=["in memory", "on disk"]
+            )
+            if run.get("limit"):
+                low.axhline(run["limit"] / 2**20, color="#333333", linewidth=0.9, linestyle="--", label="memory limit")
+        for axis in grid[:, column]:
+            _style(axis)
+        grid[-1, column].set_xlabel("time [s]")
+    for axis in grid[:, 0]:  # the rows share their scale, so only once all is drawn
+        axis.set_ylim(bottom=0)
+    grid[0, 0].set_ylabel("attempts, clients")
+    grid[0, 0].legend(frameon=False, fontsize=8)
+    if sizes:
+        grid[1, 0].set_ylabel("bytes waiting [MiB]")
+        grid[1, 0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def draw_all(sweep: Sweep, series: list[dict[str, Any]]) -> list[tuple[str, str, Figure]]:
+    """(file name, caption, figure) of every figure that the sweep has data for."""
+    along = sweep.axes[main_axis(sweep)]
+    more = len(curves(sweep)) - MOST
+    left = f" {more} more curves are in the table." if more > 0 else ""
+    out = [
+        ("threshold", f"What {along.name} does to the 503 ratio, the jobs that fail, the latency of those served, and "
+         f"spill. Bands are 95 % intervals.{left}", threshold(sweep)),
+        ("trade", "The trade: fewer 503s against more latency, one point per value. The knee is nearest to no "
+         "503s and no latency, both scaled to 0..1 over the curve.", trade(sweep)),
+    ]  # fmt: skip
+    if series:
+        out.append(("over_time", "One run below, at and above the knee.", over_time(series)))
+    return out
+
+
+__all__ = ["Curve", "draw_all", "over_time", "threshold", "trade"]

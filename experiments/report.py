@@ -1,0 +1,186 @@
+"""One self-contained HTML page about a finished sweep: question, answer, assumptions, figures, table, method."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from backwater.experiments.curves import Curve, curves, value
+from backwater.experiments.figures import draw_all
+from backwater.experiments.store import Store
+from backwater.experiments.sweep import Sweep, load_sweep
+from backwater.metrics import METRICS, metric, named
+from backwater.napkin import napkin
+from backwater.scenario import Scenario
+from backwater.units import human
+
+COLUMNS = {
+    "rejection_ratio": "503 ratio", "failure_ratio": "jobs failed", "attempts_per_job": "attempts per job",
+    "wait_mean": "mean wait", "latency_p50": "p50 latency", "latency_p99": "p99 latency", "goodput": "goodput",
+    "utilization": "utilization", "wasted_ratio": "wasted work", "queue_max": "longest queue", "spill_ratio": "spilled",
+}  # fmt: skip
+CUT_OFF = 0.01  # share of unfinished jobs above which a latency is marked as cut off
+
+
+def write_report(folder: str | os.PathLike[str]) -> Path:
+    """Write ``report.html`` and the figures as PNG into the folder of a finished sweep; returns the page's path."""
+    sweep = load_sweep(folder)
+    drawn = []
+    for name, caption, figure in draw_all(sweep, Store(folder).series()):
+        image = io.BytesIO()
+        figure.savefig(image, format="png", dpi=130)
+        (Path(folder) / f"{name}.png").write_bytes(image.getvalue())
+        drawn.append({"caption": caption, "data": base64.b64encode(image.getvalue()).decode()})
+    loader = PackageLoader("backwater.experiments", "templates")
+    page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    path = Path(folder) / "report.html"
+    path.write_text(page.get_template("report.html").render(contents(sweep), figures=drawn), "utf-8")
+    return path
+
+
+def contents(sweep: Sweep) -> dict[str, Any]:
+    """What the page says, apart from its figures."""
+    experiment = sweep.experiment
+    scenario = experiment.scenario
+    return {
+        "title": scenario.name,
+        "question": experiment.question or f"What does {', '.join(axis.name for axis in sweep.axes)} change?",
+        "answers": [answer(curve) for curve in curves(sweep)],
+        "napkin": napkin(scenario),
+        "assumptions": assumptions(scenario, {axis.name for axis in sweep.axes}),
+        "table": table(sweep),
+        "observed": observed(sweep),
+        "method": method(sweep),
+        "command": sweep.manifest.get("command") or "backwater.sweep(...)",
+    }
+
+
+def answer(curve: Curve) -> str:
+    """One curve in words; the failures come first."""
+    axis, knee = curve.sweep.axes[curve.along], curve.knee
+    last = len(axis.values) - 1
+
+    def at(name: str, index: int) -> str:
+        return human(float(curve.estimates(name)[index, 0]), METRICS[name].dimension)
+
+    def failures(index: int) -> str:
+        refused, failed = at("rejection_ratio", index), at("failure_ratio", index)
+        return f"{refused} of attempts got a 503 and {failed} of jobs failed"
+
+    held = f"With {curve.label}: at" if curve.label else "At"
+    text = f"{held} the knee, {axis.name} = {value(axis, knee)}, {failures(knee)}; {_served(curve, knee, at)}."
+    for index in sorted({0, last} - {knee}):
+        text += f" At {value(axis, index)}, {failures(index)}; {_served(curve, index, at)}."
+    return text
+
+
+def _served(curve: Curve, index: int, at: Any) -> str:
+    text = f"of the jobs served in time, 99 % took at most {at('latency_p99', index)}"
+    if curve.estimates("unfinished_ratio")[index, 0] > CUT_OFF:
+        text += " (cut off: many jobs were unfinished at the end)"
+    spilled = curve.estimates("spill_ratio")[index, 0]
+    return text + (f", and {at('spill_ratio', index)} of accepted attempts were spilled to disk" if spilled > 0 else "")
+
+
+def assumptions(scenario: Scenario, swept: set[str]) -> list[tuple[str, str, str]]:
+    """(path, value, origin) of every field: noted, set, swept or default."""
+    said = _leaves(scenario.plain())
+    rows = []
+    for path, given in _leaves(scenario.model_dump(mode="json", exclude={"notes", "name"})).items():
+        parents = [path.rsplit(".", n)[0] for n in range(path.count(".") + 1)]
+        note = next((scenario.notes[parent] for parent in parents if parent in scenario.notes), None)
+        origin = f"noted: {note}" if note else "set" if path in said else "default"
+        if path in swept or ("load" in swept and path == "arrivals.scale"):
+            origin = "swept"
+        rows.append((path, _shown(given), origin))
+    order = {"swept": 0, "noted": 1, "set": 2, "default": 3}
+    return sorted(rows, key=lambda row: order[row[2].split(":")[0]])
+
+
+def _leaves(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, given in table.items():
+        out |= _leaves(given, f"{prefix}{name}.") if isinstance(given, dict) and given else {prefix + name: given}
+    return out
+
+
+def _shown(given: Any) -> str:
+    if given is None:
+        return "none"
+    text = f"{given:.6g}" if isinstance(given, float) else str(given)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def table(sweep: Sweep) -> dict[str, Any]:
+    """Header and rows: one row per point, class and window, each cell an estimate with half its interval."""
+    names = [name for name in COLUMNS if name in sweep.estimates]
+    names = [name for name in names if METRICS[name].unit != "" and _tells(sweep, name)]
+    windows = list(sweep.estimates["window"].values)
+    head = [axis.name for axis in sweep.axes]
+    head += ["case"] * (len(sweep.experiment.cases) > 1) + ["window"] * (len(windows) > 1)
+    rows = []
+    for point in sweep.experiment.points():
+        for window in windows:
+            labels = [value(axis, index) for axis, index in zip(sweep.axes, point.place, strict=False)]
+            labels += [str(point.label["case"])] * (len(sweep.experiment.cases) > 1) + [str(window)] * (
+                len(windows) > 1
+            )
+            rows.append((labels, [_cell(sweep, point.place, str(window), name) for name in names]))
+    return {"head": head, "columns": [COLUMNS[name] for name in names], "rows": rows}
+
+
+def _tells(sweep: Sweep, name: str) -> bool:
+    """Whether a column holds anything but zeros; 503s and failures always stand."""
+    always = name in ("rejection_ratio", "failure_ratio")
+    return always or bool((sweep.estimates[name].sel(bound="estimate") != 0).any())
+
+
+def _cell(sweep: Sweep, place: tuple[int, ...], window: str, name: str) -> str:
+    low, high = 0.0, 0.0
+    by = {row[0]: row[3] for row in sweep.cells[place]["rows"] if row[1] == "all" and row[2] == window}
+    estimate, low, high = by[name]
+    if math.isnan(estimate):
+        return "n/a"
+    kind = METRICS[name].dimension
+    cut = "†" if METRICS[name].dimension == "time" and by["unfinished_ratio"][0] > CUT_OFF else ""
+    half = "" if math.isnan(low) or high == low else f" ± {human((high - low) / 2, kind)}"
+    return f"{human(estimate, kind)}{half}{cut}"
+
+
+def observed(sweep: Sweep) -> list[tuple[str, str, str]]:
+    """(metric, observed, predicted with its interval over the grid's knees)."""
+    out = []
+    for text, given in sweep.experiment.observed.items():
+        word, job_class, window = named(text)
+        kind = metric(word).dimension
+        for curve in curves(sweep):
+            if word not in sweep.estimates:
+                continue
+            estimate, low, high = curve.estimates(word, job_class, window)[curve.knee]
+            held = f" ({curve.label})" if curve.label else ""
+            out.append(
+                (text + held, str(given), f"{human(estimate, kind)} [{human(low, kind)} .. {human(high, kind)}]")
+            )
+    return out
+
+
+def method(sweep: Sweep) -> list[tuple[str, str]]:
+    """How the numbers were made."""
+    run = sweep.experiment.run
+    length = human(run.end, "time") if run.horizon is not None else f"{run.arrivals:,} arrivals"
+    versions = ", ".join(f"{name} {number}" for name, number in sweep.manifest["versions"].items())
+    return [
+        ("runs", f"{len(sweep.cells):,} points, {run.replications} replications each, of {length}"),
+        ("warm-up", f"{human(run.warmup, 'time')}, not counted" if run.warmup else "none: counting starts empty"),
+        ("random numbers", f"seed {run.seed}; every point sees the same jobs (common random numbers)"),
+        ("intervals", "95 %, Student's t over replications; ratios linearised; quantiles pooled"),
+        ("checks", "every run passed its audit: jobs conserved, Little's law, busy time, bytes"),
+        ("scenario", f"SHA-256 {sweep.experiment.scenario.digest[:16]}"),
+        ("versions", versions),
+    ]

@@ -1,0 +1,48 @@
+"""A whole study: the sweep, the sampled runs around its knee, the figures, all in one folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from backwater.experiments.curves import around, middle, value
+from backwater.experiments.experiment import Experiment
+from backwater.experiments.store import Store
+from backwater.experiments.sweep import Sweep, run_experiment
+from backwater.simulate import simulate
+
+SAMPLES = 600
+
+
+def study(
+    experiment: Experiment, folder: str | os.PathLike[str], *, parallel: int | None = None, resume: bool = False,
+    command: str = "", progress: Callable[[int, int], None] | None = None,
+) -> Sweep:  # fmt: skip
+    """Run an experiment into ``folder``, with three sampled runs around the knee of its middle curve."""
+    done = run_experiment(experiment, folder, parallel=parallel, resume=resume, command=command, progress=progress)
+    store = Store(folder)
+    for number, series in enumerate(sampled(done)):
+        store.keep(f"series/{number}", series)
+    return done
+
+
+def sampled(sweep: Sweep) -> list[dict[str, Any]]:
+    """One sampled replication below, at and above the knee of the middle curve."""
+    curve = middle(sweep)
+    axis, out = sweep.axes[curve.along], []
+    points = {point.place: point.scenario for point in sweep.experiment.points()}
+    end = next(iter(sweep.cells.values()))["end"]
+    run = sweep.experiment.run.model_copy(update={"replications": 1, "sample": end / SAMPLES, "windows": {}})
+    for index in around(curve):
+        place = (*curve.place[: curve.along], index, *curve.place[curve.along + 1 :])
+        scenario = points[place]
+        found = simulate(scenario, run).outcomes[0].series
+        where = "below" if index < curve.knee else "at" if index == curve.knee else "above"
+        memory = scenario.queue.memory
+        out.append({
+            "label": f"{where} the knee: {axis.name} {value(axis, index)}", "held": curve.label,
+            "limit": None if memory is None else memory.limit,
+            **{name: found[name].tolist() for name in ("time", "waiting", "busy", "backoff", "memory", "disk")},
+        })  # fmt: skip
+    return out
