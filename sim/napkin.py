@@ -49,7 +49,7 @@ def peak_load(scenario: Scenario) -> float:
 
 
 def _load(scenario: Scenario) -> str:
-    text = f"{scenario.load:.3g} from first attempts alone: {human(scenario.rate, 'rate')}, {scenario.work:.3g} workers' work"
+    text = f"{scenario.load:.3g} from first attempts: {human(scenario.rate, 'rate')}, {scenario.work:.3g} workers' work"
     peak = peak_load(scenario)
     return text + (f"; {peak:.3g} in bursts" if peak > 1.0001 * scenario.load else "")
 

@@ -1,0 +1,16 @@
+"""Shared between the tests."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def trace_file() -> Path:
+    """A recorded trace of real requests, where it lies beside the project."""
+    path = SHARED / "data" / "azure_llm_code_2023.csv"
+    if not path.exists():
+        pytest.skip("the recorded trace is not here")
+    return path
