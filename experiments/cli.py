@@ -117,7 +117,7 @@ def run(
     folder: Annotated[Path | None, typer.Option("--out", help="write summary, replications and manifest there")] = None,
 ) -> None:  # fmt: skip
     """Run a scenario and print what came of it."""
-    from backwater.simulate import simulate
+    from backwater.simulation import simulate
 
     flags = {"horizon": horizon, "warmup": warmup, "replications": replications, "seed": seed}
     scenario, plan = read(what, changes, flags)
@@ -185,7 +185,7 @@ def steps(
 ) -> None:  # fmt: skip
     """Tell a run event by event, one line each."""
     from backwater import events
-    from backwater.simulate import replicate
+    from backwater.simulation import replicate
 
     check(first >= 1, "--first", first, "must be at least 1")
     scenario, plan = read(what, changes, {"seed": seed, "replications": 1, "warmup": "0 s"})

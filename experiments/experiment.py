@@ -17,7 +17,7 @@ from backwater.metrics import METRICS, metric, named
 from backwater.models import MODELS, ready
 from backwater.run import Run
 from backwater.scenario import Scenario
-from backwater.simulate import check_memory
+from backwater.simulation import check_memory
 from backwater.units import parse, units_required
 
 SHIPPED = Path(__file__).parent

@@ -10,7 +10,7 @@ from backwater.experiments.curves import around, middle, value
 from backwater.experiments.experiment import Experiment
 from backwater.experiments.store import Store
 from backwater.experiments.sweep import Sweep, run_experiment
-from backwater.simulate import simulate
+from backwater.simulation import simulate
 
 SAMPLES = 600
 

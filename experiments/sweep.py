@@ -20,7 +20,7 @@ from backwater.experiments.store import Store, key
 from backwater.metrics import METRICS
 from backwater.run import Run
 from backwater.scenario import Scenario
-from backwater.simulate import simulate, versions
+from backwater.simulation import simulate, versions
 
 Cell = dict[str, Any]
 BOUNDS = ("estimate", "ci_low", "ci_high")

@@ -48,14 +48,14 @@ if TYPE_CHECKING:
     from backwater.experiments.sweep import Sweep, sweep
     from backwater.models import model
     from backwater.result import Result
-    from backwater.simulate import simulate
+    from backwater.simulation import simulate
 
 # Names whose modules are imported when first asked for: simulating and sweeping need more than describing does.
 _LATER = {
     "Result": "backwater.result",
     "Sweep": "backwater.experiments.sweep",
     "model": "backwater.models",
-    "simulate": "backwater.simulate",
+    "simulate": "backwater.simulation",
     "sweep": "backwater.experiments.sweep",
 }
 
@@ -76,7 +76,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     value = getattr(import_module(_LATER[name]), name)
-    globals()[name] = value  # over a submodule of the same name, which importing it has just put there
+    globals()[name] = value
     return value
 
 

@@ -19,7 +19,7 @@ from backwater.run import Run
 Array = npt.NDArray[np.float64]
 
 (N_ATTEMPTS, N_REJECTED, N_ACCEPTED, N_TIMED_OUT, N_CANCELLED, N_SPILLED, S_DISK,
- N_SERVED, N_USEFUL, N_DUPLICATES, S_BUSY, S_WASTED, S_WAITED, S_MEMORY, S_HELD,
+ N_SERVED, N_USEFUL, N_DUPLICATES, S_BUSY, S_WASTED, S_WAITED, S_MEMORY, S_HELD, N_AWAITED,
  N_ARRIVED, N_UNFINISHED, N_RESOLVED, N_COMPLETED, N_GAVE_UP, N_DROPPED, N_LOST, N_DEAD,
  N_JOB_ATTEMPTS, N_ON_TIME, N_DUE, S_ALIVE) = range(len(COUNTERS))  # fmt: skip
 WAIT, SOJOURN, LATENCY, BLOCKED = range(len(LATENCIES))
@@ -68,6 +68,7 @@ def fold_attempts(rows, ends, counters, histograms, sums, tops, oldest):  # type
         leave = taken if held else ended
         waits = not math.isnan(accepted)
         unwanted = result == o.CANCELLED or result == o.ABANDONED_COMPLETED or row[14] > 0
+        counters[WHOLE, c, N_AWAITED] += (result == o.UNFINISHED or result == o.DROPPED) and row[14] == 0
         for view in range(ends.shape[0]):
             start, end = ends[view, 0], ends[view, 1]
             count = counters[view, c]

@@ -64,7 +64,7 @@ ALIVE, WAITING, BUSY, BACKOFF, MEMORY, DISK = range(6)
 COUNTERS = (
     "attempts", "rejected", "accepted", "timed_out", "cancelled", "spilled", "disk_time",
     "served", "useful", "duplicates", "busy_time", "wasted_time",
-    "waited", "memory_time", "held_time",
+    "waited", "memory_time", "held_time", "awaited",
     "arrived", "unfinished", "resolved", "completed", "gave_up", "dropped", "lost", "dead_lettered",
     "job_attempts", "on_time", "due", "alive_time",
 )  # fmt: skip
@@ -153,6 +153,8 @@ def audit(outcome: Outcome, capacity: float) -> None:
         _equal("jobs that ended", ended, c["resolved"])
         _equal("jobs that arrived and those that ended or remain", c["arrived"], ended + c["unfinished"])
         _equal("jobs alive at the end and rows of unfinished ones", left[ALIVE, index], c["unfinished"])
+        live = left[BACKOFF, index] + c["awaited"] - c["dropped"]
+        _equal("unfinished jobs and those in backoff or waiting for an answer", c["unfinished"], live)
         _equal("attempts sent and rows of attempts", c["job_attempts"], c["attempts"])
         _close("busy time of the workers and the service given", areas[BUSY, index], c["busy_time"])
         _close("Little's law: waiting over time and the sum of waits", areas[WAITING, index], c["waited"])

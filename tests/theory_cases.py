@@ -20,7 +20,7 @@ MODELS = (
     "M/M/c/K-retrial-maxattempts", "M/M/c/K-spill-at-start", "M/M/c/K-spill-per-job", "M/M/c/K-timeout-zombie-retry",
 )  # fmt: skip
 LEVEL = 0.9999
-RARE = 100  # events in all replications below which a tail's share gets the Poisson interval
+RARE = 30  # independent events below which a share gets the Poisson interval
 # Values that are no metric of a simulation: constants of the method, other systems' values, inner states.
 NOT_OURS = {
     "service_scv": "a parameter", "sigma": "the root of an equation", "ratio_second_moments": "compares two systems",
@@ -100,29 +100,26 @@ def _retrying(table: dict, p: dict) -> dict:
     return table
 
 
-def run_of(case: dict, seed: int) -> bw.Run:
-    """Runs long enough by rule: warm-up of 8 relaxation times, then 8,000 arrivals or 12 relaxation times.
+def relaxation(case: dict) -> float:
+    """How long the system remembers, by rule [s].
 
-    Relaxation of M/G/c about (1 + scv) / 2 / (c mu (1 - sqrt(rho))**2); with K places at most about K**2 / (c mu); a
-    retrial orbit adds its mean pause.
+    Of M/G/c about (1 + scv) / 2 / (c mu (1 - sqrt(rho))**2); with K places at most about K**2 / (c mu), and not before
+    a full room has been served; a retrial orbit adds its mean pause.
     """
     p, made = case["params"], scenario(case)
     scv = max(made.service_law(index).scv for index in range(len(made.jobs)))
     capacity, load = p["c"] / (made.work / made.rate), made.load
     relax = (1 + scv) / 2 / (capacity * max((1 - math.sqrt(load)) ** 2, 1e-9))
-    relax = min(relax, p.get("K", math.inf) ** 2 / capacity) + 1 / capacity
-    pause = p.get("backoff_base_mean", 1 / p["nu"] if "nu" in p else 0.0) * p.get("backoff_factor", 1) ** p.get(
-        "max_retries", 0
-    )
-    warmup = 8 * (relax + pause)
-    rows = ("attempts",) if needs_rows(case) else ()
-    return bw.Run(
-        warmup=warmup,
-        horizon=warmup + max(8000 / made.rate, 12 * (relax + pause)),
-        seed=seed,
-        replications=24,
-        record=rows,
-    )
+    relax = min(relax, p.get("K", math.inf) ** 2 / capacity) + p.get("K", 1) / capacity
+    pause = p.get("backoff_base_mean", 1 / p["nu"] if "nu" in p else 0.0)
+    return relax + pause * p.get("backoff_factor", 1) ** p.get("max_retries", 0)
+
+
+def run_of(case: dict, seed: int) -> bw.Run:
+    """Runs long enough by rule: a warm-up of 8 relaxation times, then 8,000 arrivals or 12 relaxation times."""
+    relax, rows = relaxation(case), ("attempts",) if needs_rows(case) else ()
+    length = max(8000 / scenario(case).rate, 12 * relax)
+    return bw.Run(warmup=8 * relax, horizon=8 * relax + length, seed=seed, replications=24, record=rows)
 
 
 def needs_rows(case: dict) -> bool:
@@ -131,14 +128,16 @@ def needs_rows(case: dict) -> bool:
 
 
 METRIC = {
-    "mean_wait": "wait_mean", "mean_sojourn": "sojourn_mean", "utilisation": "utilization", "mean_queue_len": "queue_mean",
-    "mean_in_system": "system_mean", "throughput": "throughput", "loss_prob": "failure_ratio", "goodput": "goodput",
-    "attempts_per_job": "attempts_per_job", "p_attempt_rejected": "rejection_ratio", "success_prob": "success_ratio",
-    "p_attempt_timeout": "timeout_ratio", "mean_orbit": "backoff_mean", "wait_p50": "wait_p50", "wait_p95": "wait_p95",
-    "wait_p99": "wait_p99", "sojourn_p50": "sojourn_p50", "sojourn_p95": "sojourn_p95", "sojourn_p99": "sojourn_p99",
-    "mean_wait_class1": "wait_mean[class1]", "mean_wait_class2": "wait_mean[class2]",
-    "mean_sojourn_class1": "sojourn_mean[class1]", "mean_sojourn_class2": "sojourn_mean[class2]",
-    "mean_queue_len_class1": "queue_mean[class1]", "mean_queue_len_class2": "queue_mean[class2]",
+    "mean_wait": "wait_mean", "mean_sojourn": "sojourn_mean", "utilisation": "utilization",
+    "mean_queue_len": "queue_mean", "mean_in_system": "system_mean", "throughput": "throughput",
+    "loss_prob": "failure_ratio", "goodput": "goodput", "attempts_per_job": "attempts_per_job",
+    "p_attempt_rejected": "rejection_ratio", "success_prob": "success_ratio",
+    "p_attempt_timeout": "timeout_ratio", "mean_orbit": "backoff_mean", "wait_p50": "wait_p50",
+    "wait_p95": "wait_p95", "wait_p99": "wait_p99", "sojourn_p50": "sojourn_p50", "sojourn_p95": "sojourn_p95",
+    "sojourn_p99": "sojourn_p99", "mean_wait_class1": "wait_mean[class1]",
+    "mean_wait_class2": "wait_mean[class2]", "mean_sojourn_class1": "sojourn_mean[class1]",
+    "mean_sojourn_class2": "sojourn_mean[class2]", "mean_queue_len_class1": "queue_mean[class1]",
+    "mean_queue_len_class2": "queue_mean[class2]",
 }  # fmt: skip
 
 
@@ -147,13 +146,20 @@ def beyond(result: bw.Result, latency: int, t: float) -> Estimate:
     bins = result.cells().bins(latency)
     within = np.array([histogram_share(part, bin_edges(), t) for part in bins])
     total = bins.sum(axis=1).astype(float)
-    found = ratio(total - within, total, LEVEL)
-    events, n = float((total - within).sum()), float(total.sum())
-    if events >= RARE:
+    return ratio(total - within, total, LEVEL)
+
+
+def rare(found: Estimate, times: float) -> Estimate:
+    """The interval of a share, widened where too few independent events were seen for a t interval to hold.
+
+    Rare events come in clusters about as long as the relaxation time; their count over ``times`` such times is Poisson.
+    """
+    if not 0 <= found.value <= 1 or min(found.value, 1 - found.value) * times >= RARE:
         return found
-    # A t interval of a handful of events, or of none, says nothing: their count is Poisson.
-    low = chi2.ppf((1 - LEVEL) / 2, 2 * events) / 2 / n if events > 0 else 0.0
-    high = chi2.ppf((1 + LEVEL) / 2, 2 * events + 2) / 2 / n
+    seldom = min(found.value, 1 - found.value)
+    low = chi2.ppf((1 - LEVEL) / 2, 2 * seldom * times) / 2 / times if seldom > 0 else 0.0
+    high = chi2.ppf((1 + LEVEL) / 2, 2 * seldom * times + 2) / 2 / times
+    low, high = (low, high) if found.value < 0.5 else (1 - high, 1 - low)
     return found._replace(low=min(low, found.low), high=max(high, found.high))
 
 
@@ -211,7 +217,9 @@ DERIVED: dict[str, Callable[[bw.Result], Estimate]] = {
 
 def comparisons(case: dict, result: bw.Result) -> list[tuple[str, float, Estimate]]:
     """(name, exact value, estimate) of everything that the case states."""
-    out = []
+    run = result.run
+    times = run.replications * (run.end - run.warmup) / relaxation(case)
+    out: list[tuple[str, float, Estimate]] = []
     for name, exact in case["exact"].items():
         if name in NOT_OURS:
             continue
@@ -224,4 +232,5 @@ def comparisons(case: dict, result: bw.Result) -> list[tuple[str, float, Estimat
             out.append(
                 (name, exact, DERIVED[name](result) if name in DERIVED else result.estimate(METRIC[name], LEVEL))
             )
-    return out
+    shares = ("p_", "loss", "utilisation", "success", "wasted")
+    return [(name, exact, rare(found, times) if name.startswith(shares) else found) for name, exact, found in out]

@@ -302,8 +302,11 @@ class Trace(Source):
             raise ScenarioError("time", f"must be a column of {self.file}{nearest(self.time, rows)}", self.time)
         out = self._moments(rows[self.time])
         back = np.flatnonzero(np.diff(out) < 0)
-        line = int(back[0]) + 3 if len(back) else 0
-        check(not line, "time", rows[self.time][line - 2], f"must not go back in time: {self.file}, line {line}")
+        if len(back):
+            line = int(back[0]) + 3
+            raise ScenarioError(
+                "time", f"must not go back in time: {self.file}, line {line}", rows[self.time][line - 2]
+            )
         return out - out[0]
 
     def _moments(self, texts: list[str]) -> Array:

@@ -36,7 +36,7 @@ class Queue(Model):
     memory          memory, disk and slowdown
     """
 
-    capacity: Annotated[int | None, BeforeValidator(_unbounded), Field(ge=0)] = None
+    capacity: Annotated[Annotated[int, Field(ge=0)] | None, BeforeValidator(_unbounded)] = None
     capacity_bytes: Size | None = None
     discipline: Literal["fifo", "lifo", "priority"] = "fifo"
     overflow: Literal["reject", "drop_oldest", "shed_oldest"] = "reject"
