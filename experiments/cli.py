@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from backwater.errors import BackwaterError, ScenarioError, check
+from backwater.errors import BackwaterError, ScenarioError, check, nearest
 from backwater.experiments.progress import Bar
 
 app = typer.Typer(
@@ -238,9 +238,14 @@ def _command() -> str:
 def _experiment(what: str, over: list[str] | None, changes: list[str] | None, flags: dict[str, Any]) -> Any:
     from backwater.experiments.experiment import Experiment, load_experiment, read_scenario, shipped
     from backwater.files import read_table
+    from backwater.models import MODELS
     from backwater.run import Run
 
-    is_file = Path(what).suffix == ".toml"
+    is_file = bool(Path(what).suffix) or Path(what).exists()
+    names = [*shipped(), *MODELS]
+    check(
+        is_file or what in names, "experiment", what, f"must be an experiment, a model or a file{nearest(what, names)}"
+    )
     if what in shipped() or (is_file and "sweep" in read_table(what)):
         experiment = load_experiment(what)
         scenario, carried, axes = experiment.scenario, experiment.run.plain(), dict(experiment.sweep)
