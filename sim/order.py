@@ -10,8 +10,14 @@ from numba import njit
 FAULT, DISK, COMPLETION, DELIVERY, TIMEOUT, RETRY, ARRIVAL, SAMPLE = range(8)
 
 ATTEMPT_BITS, JOB_BITS, SOURCE_BITS = 14, 36, 8
+RANK_SHIFT = ATTEMPT_BITS + JOB_BITS + SOURCE_BITS
 LAST = 2**62 - 1  # after every other event of its instant
 ATTEMPT_MAX = 2**ATTEMPT_BITS - 1
+
+
+def place(source: int, job: int) -> int:
+    """The part of a key that all events of a job share: a key is ``place + (rank << RANK_SHIFT) + attempt``."""
+    return (source << JOB_BITS | job) << ATTEMPT_BITS
 
 
 @njit(cache=True)

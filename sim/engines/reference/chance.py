@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
 from backwater import random
+from backwater.quantile import quantile
+
+
+@njit(cache=True)
+def _draw(law, seed, replication, source, job, purpose, index):  # type: ignore[no-untyped-def]
+    return quantile(law, random.uniform(seed, replication, source, job, purpose, index))
 
 
 class Chance:
@@ -14,3 +24,7 @@ class Chance:
     def uniform(self, source: int, job: int, purpose: int, index: int) -> float:
         """The uniform at an address."""
         return random.uniform(self.seed, self.replication, source, job, purpose, index)  # type: ignore[no-any-return]
+
+    def draw(self, law: npt.NDArray[np.float64], source: int, job: int, purpose: int, index: int) -> float:
+        """The variate of a law's table for the uniform at an address, in one call."""
+        return _draw(law, self.seed, self.replication, source, job, purpose, index)  # type: ignore[no-any-return]

@@ -10,14 +10,12 @@ import simpy
 
 from backwater import order, random
 from backwater.components import client as rules
-from backwater.distributions import Law
 from backwater.engines.reference.chance import Chance
-from backwater.engines.reference.clock import after
+from backwater.engines.reference.clock import after, at
 from backwater.engines.reference.jobs import Attempt, LiveJob
 from backwater.engines.reference.ledger import Ledger
 from backwater.engines.reference.queue import BoundedQueue
 from backwater.outcome import BACKOFF, COMPLETED, DROPPED, JOB_COMPLETED, JOB_DROPPED, JOB_GAVE_UP, REJECTED
-from backwater.quantile import quantile
 
 TIMED_OUT = -1  # what a client learns when its patience with an attempt ends
 
@@ -36,7 +34,7 @@ class Client:
         self.chance, self.demand = chance or Chance(), demand
         self.ledger: Ledger = queue.ledger
         self.retry = None if self.part.retry is None else self.part.retry.policy
-        self.patience: Law | None = self.part.attempt_timeout
+        self.patience = None if self.part.attempt_timeout is None else self.part.attempt_timeout.table
         self.expires = self.patience is not None or self.part.total_timeout is not None
         self.retry_after = queue.part.retry_after or 0.0
 
@@ -61,7 +59,7 @@ class Client:
                     break
                 self.ledger.change(BACKOFF, job.job_class, 1.0)
                 try:
-                    yield after(self.env, pause, order.key(order.RETRY, job.source, job.number, job.attempts))
+                    yield after(self.env, pause, at(order.RETRY, job, job.attempts))
                 finally:
                     self.ledger.change(BACKOFF, job.job_class, -1.0)
         except simpy.Interrupt:  # the total timeout
@@ -88,9 +86,8 @@ class Client:
     def _watch(self, attempt: Attempt) -> None:
         """Give up waiting for this attempt when its timeout has passed."""
         job = attempt.job
-        u = self.chance.uniform(job.source, job.number, random.TIMEOUT, attempt.number)
-        patience = quantile(self.patience.table, u)  # type: ignore[union-attr]
-        timer = after(self.env, patience, order.key(order.TIMEOUT, job.source, job.number, attempt.number))
+        patience = self.chance.draw(self.patience, job.source, job.number, random.TIMEOUT, attempt.number)
+        timer = after(self.env, patience, at(order.TIMEOUT, job, attempt.number))
 
         def expire(_: simpy.Event) -> None:
             answer = attempt.answer
@@ -103,7 +100,7 @@ class Client:
     def _limit(self, job: LiveJob) -> None:
         """Give up the job when its total timeout has passed."""
         process = self.env.active_process
-        timer = after(self.env, self.part.total_timeout or 0.0, order.key(order.TIMEOUT, job.source, job.number, 0))
+        timer = after(self.env, self.part.total_timeout or 0.0, at(order.TIMEOUT, job, 0))
 
         def expire(_: simpy.Event) -> None:
             if process is not None and process.is_alive:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import simpy
 
+from backwater import order
+from backwater.engines.reference.jobs import LiveJob
+
 # SimPy's own zero-delay steps have the priorities 0 and 1; they finish before the next event of ours. 2 ends a run.
 STOP, OURS = 2, 3
 
@@ -14,6 +17,11 @@ def after(env: simpy.Environment, delay: float, key: int) -> simpy.Event:
     event._ok, event._value = True, None  # as simpy.Timeout does; it takes no priority
     env.schedule(event, OURS + key, delay)  # type: ignore[arg-type]
     return event
+
+
+def at(rank: int, job: LiveJob, attempt: int) -> int:
+    """The place of an event of this job's ``attempt`` among those of its instant."""
+    return (rank << order.RANK_SHIFT) + job.place + min(attempt, order.ATTEMPT_MAX)
 
 
 def stop(env: simpy.Environment) -> simpy.Event:

@@ -6,6 +6,8 @@ import math
 
 import simpy
 
+from backwater import order
+
 
 class LiveJob:
     """A job in progress.
@@ -14,6 +16,7 @@ class LiveJob:
     job_class       index of its class
     size            bytes [B]
     demand          service time [s]
+    place           what its events share among those of their instant
     priority        0 goes first
     row             its row in a trace
     arrived         when it was first sent [s]
@@ -24,8 +27,8 @@ class LiveJob:
     """
 
     __slots__ = (
-        "arrived", "attempt", "attempts", "demand", "job_class", "number", "pause", "priority", "row", "served", "size",
-        "source",
+        "arrived", "attempt", "attempts", "demand", "job_class", "number", "pause", "place", "priority", "row", "served",
+        "size", "source",
     )  # fmt: skip
 
     def __init__(
@@ -33,6 +36,7 @@ class LiveJob:
         priority: int = 0, row: int = 0,
     ) -> None:  # fmt: skip
         self.source, self.number, self.job_class = source, number, job_class
+        self.place = order.place(source, number)
         self.size, self.demand, self.priority, self.row = size, demand, priority, row
         self.arrived, self.attempts, self.served, self.pause = math.nan, 0, 0, math.nan
         self.attempt: Attempt | None = None

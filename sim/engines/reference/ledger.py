@@ -10,27 +10,24 @@ import simpy
 
 from backwater.engines.reference.jobs import Attempt, LiveJob
 from backwater.measure import Fold
-from backwater.outcome import ALIVE, ATTEMPT, GAUGES, JOB, JOB_UNFINISHED, REJECTED
+from backwater.outcome import ALIVE, ATTEMPT, JOB, JOB_UNFINISHED, REJECTED
 
 CHUNK = 50_000  # numbers that are held before they are folded
 
 
 class Ledger:
-    """Buffers rows and changes and hands them to a ``Fold`` in chunks; without a fold, it only counts the gauges.
+    """Buffers rows and changes and hands them to a ``Fold`` in chunks, or drops them where there is none.
 
-    alive   the jobs in progress
-    gauges  value of each gauge now
+    alive  the jobs in progress
     """
 
     def __init__(self, env: simpy.Environment, fold: Fold | None = None) -> None:
         self.env, self.fold = env, fold
         self.alive: set[LiveJob] = set()
-        self.gauges = [0.0] * len(GAUGES)
         self._changes, self._attempts, self._jobs = array("d"), array("d"), array("d")
 
     def change(self, gauge: int, job_class: int, by: float) -> None:
         """A gauge of this class changes by ``by``, now."""
-        self.gauges[gauge] += by
         self._changes.extend((self.env.now, gauge, job_class, by))
 
     def begin(self, job: LiveJob) -> None:

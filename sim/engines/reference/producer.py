@@ -15,7 +15,6 @@ from backwater.engines.reference.chance import Chance
 from backwater.engines.reference.client import Client
 from backwater.engines.reference.clock import after
 from backwater.engines.reference.jobs import LiveJob
-from backwater.quantile import quantile
 from backwater.scenario import Producer as Part
 from backwater.scenario import Scenario
 
@@ -37,9 +36,8 @@ class Jobs:
             source = self.part.source
             values = law.of(source.values) if isinstance(source, Trace) else ()
             return lambda job, row, index: float(values[row])
-        table, seed, replication, source_index = law.table, self.chance.seed, self.chance.replication, self.index
-        uniform = random.uniform
-        return lambda job, row, index: quantile(table, uniform(seed, replication, source_index, job, purpose, index))
+        table, draw, source_index = law.table, self.chance.draw, self.index
+        return lambda job, row, index: draw(table, source_index, job, purpose, index)
 
     def make(self, number: int, row: int) -> LiveJob:
         """Job ``number`` of the source, from this row of its trace."""

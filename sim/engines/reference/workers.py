@@ -9,7 +9,7 @@ from typing import Any
 import simpy
 
 from backwater import order
-from backwater.engines.reference.clock import after
+from backwater.engines.reference.clock import after, at
 from backwater.engines.reference.jobs import Attempt
 from backwater.engines.reference.ledger import Ledger
 from backwater.engines.reference.queue import BoundedQueue
@@ -47,7 +47,9 @@ class WorkerPool:
                     yield self._read(attempt)
                     self.queue.leave_disk(attempt)
                 attempt.started = self.env.now
-                yield after(self.env, attempt.demand * attempt.factor, _key(order.COMPLETION, attempt))
+                yield after(
+                    self.env, attempt.demand * attempt.factor, at(order.COMPLETION, attempt.job, attempt.number)
+                )
                 self._complete(attempt)
             except simpy.Interrupt:
                 pass  # the client stopped it, and has written that down
@@ -60,7 +62,7 @@ class WorkerPool:
     def _read(self, attempt: Attempt) -> simpy.Event:
         wait = self.queue.disk.read(attempt.job.size)
         attempt.disk += wait
-        return after(self.env, wait, _key(order.DISK, attempt))
+        return after(self.env, wait, at(order.DISK, attempt.job, attempt.number))
 
     def _complete(self, attempt: Attempt) -> None:
         job, answer = attempt.job, attempt.answer
@@ -80,8 +82,3 @@ class WorkerPool:
         self.ledger.close(attempt)
         self.ledger.change(BUSY, attempt.job.job_class, -1.0)
         self.shifts[attempt.worker].interrupt()
-
-
-def _key(rank: int, attempt: Attempt) -> int:
-    job = attempt.job
-    return order.key(rank, job.source, job.number, attempt.number)  # type: ignore[no-any-return]
