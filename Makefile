@@ -16,9 +16,10 @@ help: ## Show this list.
 	@sed -n 's/^\([a-z]*\): .*## /make \1	/p' Makefile
 
 study: $(VENV)/base.stamp ## Run the main study, the threshold sweep, and write its report (installs what it needs first).
-	$(BIN)/backwater sweep threshold --out $(STUDY)
+	@echo "Sweeping a queue's capacity at three loads into $(STUDY) (points that are there already are kept)"
+	$(BIN)/backwater sweep threshold --out $(STUDY) --resume
 	$(BIN)/backwater report $(STUDY)
-	@for file in $(STUDY)/report.*; do echo "The report: $$file"; done
+	@echo "The report is $(STUDY)/report.html; open it in a browser."
 
 test: lint types ## Lint, check the types and run the tests on two processes.
 	$(BIN)/python -m pytest -n 2

@@ -62,7 +62,7 @@ class Experiment(Model):
     scenario: Scenario
     run: Run
     sweep: dict[str, Any]
-    cases: dict[str, dict[str, Any]] = Field(default_factory=lambda: {"as is": {}})
+    cases: dict[str, dict[str, Any]] = Field(default_factory=lambda: dict[str, dict[str, Any]]({"as is": {}}))
     observed: dict[str, str | float] = Field(default_factory=dict)
 
     def axes(self) -> list[Axis]:

@@ -106,7 +106,7 @@ def trade(sweep: Sweep) -> Figure:
     for index, curve in enumerate(curves(sweep)[:MOST]):
         x, y = curve.estimates("rejection_ratio"), curve.estimates("latency_p99")
         colour = COLOURS[index]
-        error = {"xerr": _bars(x), "yerr": _bars(y), "ecolor": colour, "elinewidth": 0.8}
+        error: dict[str, Any] = {"xerr": _bars(x), "yerr": _bars(y), "ecolor": colour, "elinewidth": 0.8}
         axis.errorbar(x[:, 0], y[:, 0], color=colour, marker=MARKS[index], markersize=4, linewidth=1.2,
                       label=curve.label or None, **error)  # fmt: skip
         knee = curve.knee

@@ -89,18 +89,17 @@ def _client(
     def transit(message: int) -> float:
         return delay(seed, replication, number, MESSAGES * (attempt - 1) + message)  # type: ignore[no-any-return]
 
-    waited = policy[1]  # the base stands for the pause before the first
+    # Only the row sees a moment between two messages, so delays that follow one another are one timeout.
+    waited, answered = policy[1], 0.0  # the base stands for the pause before the first
     for attempt in count(1):
-        yield env.timeout(transit(READ))
+        yield env.timeout(answered + transit(READ))
         seen = row.version
-        # Nothing happens at the client between two messages, so their delays are one timeout.
         yield env.timeout(transit(READ_ANSWER) + transit(WRITE))
-        written = row.write(seen)
-        yield env.timeout(transit(WRITE_ANSWER))
-        if written:
-            return
+        if row.write(seen):
+            break
         waited = pause(policy, attempt, waited, seed, replication, number)
-        yield env.timeout(waited)
+        answered = transit(WRITE_ANSWER) + waited
+    yield env.timeout(transit(WRITE_ANSWER))
 
 
 def contend(strategy: str, clients: int, seed: int, replication: int) -> tuple[int, float]:

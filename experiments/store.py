@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import backwater
+from backwater import outcome
 from backwater.errors import ScenarioError, check
 from backwater.run import Run
 from backwater.scenario import Scenario
@@ -24,7 +24,7 @@ from backwater.scenario import Scenario
 @cache
 def code_digest() -> str:
     """SHA-256 of the sources that decide the numbers; a point of other code is never taken up again."""
-    folder = Path(backwater.__file__ or ".").parent
+    folder = Path(outcome.__file__).parent
     content = hashlib.sha256()
     for file in sorted(folder.rglob("*.py")):
         if "experiments" not in file.parts and "models" not in file.parts:

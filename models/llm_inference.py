@@ -8,9 +8,10 @@ Efficient generative LLM inference using phase splitting", ISCA 2024.
 
 from __future__ import annotations
 
-from backwater.components.arrivals import Bursts, Trace
+from backwater.components.arrivals import Bursts
 from backwater.components.client import Client, Retry
 from backwater.components.queue import Queue
+from backwater.components.trace import Trace
 from backwater.components.workers import Workers
 from backwater.distributions import Linear, LogNormal
 from backwater.run import Run

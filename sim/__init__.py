@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from backwater.components.arrivals import Bursts, Periodic, Poisson, Profile, Renewal, Trace
+from backwater.components.arrivals import Bursts, Periodic, Poisson, Profile, Renewal
 from backwater.components.client import Client, Retry
 from backwater.components.jobs import Job
 from backwater.components.memory import Memory, Slowdown
 from backwater.components.queue import Queue
+from backwater.components.trace import Trace
 from backwater.components.workers import Workers
 from backwater.distributions import (
     Constant,

@@ -95,7 +95,7 @@ def one_of(*kinds: type[Model], what: str, shorthand: Callable[[Any], Model] | N
             raise ScenarioError("kind", f"must be {what}{nearest(str(word), table)}", word)
         return table[word](**given)
 
-    union = Union[tuple(kinds)]  # noqa: UP007 (made at run time)
+    union: Any = Union[tuple(kinds)]  # noqa: UP007 (made at run time)
     if len(kinds) > 1:
         union = Annotated[union, Field(discriminator="kind")]
     kind = Annotated[union, BeforeValidator(read), PlainSerializer(part_table, return_type=Any)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
@@ -222,13 +222,16 @@ LAWS = (
     Constant, Exponential, Erlang, Gamma, LogNormal, Weibull, HyperExponential, Pareto, Uniform, PhaseType,
     Empirical, Histogram, Mixture, Scipy, Linear,
 )  # fmt: skip
-AnyLaw = one_of(*LAWS, what="a distribution", shorthand=lambda given: Constant(value=parse_scale(given)))
+if TYPE_CHECKING:  # the types that fields have, as type checkers may know them
+    AnyLaw = Law
+else:
+    AnyLaw = one_of(*LAWS, what="a distribution", shorthand=lambda given: Constant(value=parse_scale(given)))
 
 
 def read_law(given: Any) -> Law:
     """A law from a law, a table or a plain quantity such as ``"60 ms"``."""
     with below("law"):
-        return _Holder(law=given).law  # type: ignore[no-any-return]
+        return _Holder(law=given).law
 
 
 class _Holder(Model):
@@ -263,3 +266,8 @@ def needs_unit(law: Law) -> bool:
 
 TimeLaw = Annotated[AnyLaw, _of("time")]
 SizeLaw = Annotated[AnyLaw, _of("size")]
+
+__all__ = [
+    "Constant", "Empirical", "Erlang", "Exponential", "Gamma", "Histogram", "HyperExponential", "Law", "Linear",
+    "LogNormal", "Mixture", "Pareto", "PhaseType", "Scipy", "SizeLaw", "TimeLaw", "Uniform", "Weibull", "read_law",
+]  # fmt: skip

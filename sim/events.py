@@ -50,7 +50,7 @@ def of(outcome: Outcome) -> list[Event]:
     return [event for _, event in found]
 
 
-def _tell(row: np.ndarray, again: float | None, say) -> None:  # type: ignore[no-untyped-def, type-arg]
+def _tell(row: np.ndarray, again: float | None, say) -> None:  # type: ignore[no-untyped-def]
     """The events of one attempt; ``again`` is when the next attempt of its job was sent."""
     number, sent, accepted, taken, started, ended, outcome = (*row[[3, 5, 6, 7, 8, 9]], int(row[16]))
     retry = "" if again is None else f", again in {_short(again - ended)}"

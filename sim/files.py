@@ -24,7 +24,7 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ScenarioError("", f"a file must be one that can be read: {reason}", str(path)) from None
-    return _beside(table, place.parent)  # type: ignore[no-any-return]
+    return _beside(table, place.parent)
 
 
 def parse_toml(text: str, name: str = "the text") -> Table:

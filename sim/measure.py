@@ -233,8 +233,8 @@ class Fold:
         # The row of all classes is their sum, or their highest.
         for part in (self.counters, self.histograms, self.sums):
             part[:, 0] = part[:, 1:].sum(axis=1)
-        for part in (self.tops, self.oldest):
-            part[:, 0] = part[:, 1:].max(axis=1)
+        for highest in (self.tops, self.oldest):
+            highest[:, 0] = highest[:, 1:].max(axis=1)
         return Outcome(
             end=end, ends=self.ends, counters=self.counters, histograms=self.histograms, sums=self.sums, tops=self.tops,
             areas=self.areas, peaks=self.peaks, oldest=self.oldest, gauges=self.value, drained=float(self.clock[1]),

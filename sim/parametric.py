@@ -32,6 +32,7 @@ Array = npt.NDArray[np.float64]
 
 
 def law_array(family: int, a: float = 0.0, b: float = 0.0, c: float = 0.0, d: float = 0.0, data: Any = ()) -> Array:
+    """The table of a law: family, four parameters, data; read-only."""
     out = np.concatenate([np.array([family, a, b, c, d], dtype=np.float64), np.asarray(data, dtype=np.float64)])
     out.flags.writeable = False
     return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from functools import cached_property
 from itertools import accumulate
@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 from pydantic import Field, model_validator
 
 from backwater.base import Model
-from backwater.components.arrivals import AnySource, Arrivals, Sources, Trace
+from backwater.components.arrivals import AnySource, Arrivals, Sources
 from backwater.components.client import Client
 from backwater.components.jobs import Job
 from backwater.components.queue import Queue
+from backwater.components.trace import Trace
 from backwater.components.workers import Workers
 from backwater.distributions import Law, Linear
 from backwater.errors import ScenarioError, check, nearest
@@ -105,7 +106,8 @@ class Scenario(Model):
             return
         for producer in self.producers:
             source = producer.source
-            check(isinstance(source, Trace), where, "linear", "needs arrivals of kind trace")
+            if not isinstance(source, Trace):
+                raise ScenarioError(where, "needs arrivals of kind trace", "linear")
             for column in law.per:
                 known = nearest(column, source.columns) if source.columns else "; the trace names none"
                 check(column in source.columns, f"{where}.per", column, f"must be one of the trace's columns{known}")
@@ -198,10 +200,10 @@ class Scenario(Model):
 
     def _known_name(self, parts: list[str], value: Any) -> None:
         """Names of sources and classes must exist: a misspelt one must not make a new one."""
-        names = {"jobs": self.jobs, "arrivals": dict.fromkeys(p.name for p in self.producers)}
+        names: dict[str, Iterable[str]] = {"jobs": self.jobs, "arrivals": dict.fromkeys(p.name for p in self.producers)}
         grouped = parts[0] == "jobs" or isinstance(self.arrivals, Sources)
         if len(parts) == 2 and parts[0] in names and grouped and parts[1] != "scale":
-            known = names[parts[0]]
+            known = list(names[parts[0]])
             ok = parts[1] in known or isinstance(value, (dict, Model))
             check(ok, ".".join(parts), parts[1], f"must name one of {parts[0]}{nearest(parts[1], known)}")
 
@@ -224,7 +226,10 @@ class Scenario(Model):
 
 def mean_of(law: Law, source: AnySource) -> float:
     """Mean of a law [s or B]; of a trace's columns, over the trace's rows."""
-    return float(law.of(source.values).mean()) if isinstance(law, Linear) else law.average
+    if isinstance(law, Linear):
+        assert isinstance(source, Trace)  # a scenario refuses anything else
+        return float(law.of(source.values).mean())
+    return law.average
 
 
 def files_of(table: Any) -> Iterator[str]:

@@ -57,7 +57,7 @@ def gamma(shape: float, scale: float) -> Array:
 
     def density(x: Array) -> Array:
         z = np.maximum(x / scale, 1e-300)
-        return np.exp((shape - 1) * np.log(z) - z - gammaln(shape)) / scale  # type: ignore[no-any-return]
+        return np.exp((shape - 1) * np.log(z) - z - gammaln(shape)) / scale
 
     return tabulate(lambda p: gammaincinv(shape, p) * scale, lambda p: gammainccinv(shape, p) * scale, density)
 
@@ -157,7 +157,7 @@ def _cached_phase_type(alpha: tuple[float, ...], rows: tuple[tuple[float, ...], 
 
     def phases(x: Array) -> Array:
         if diagonal:
-            return start * np.exp(np.diag(generator) * x[:, None])  # type: ignore[no-any-return]
+            return start * np.exp(np.diag(generator) * x[:, None])
         return np.concatenate([start @ expm(generator * part[:, None, None]) for part in np.array_split(x, 16)])
 
     mean = float((start @ np.linalg.inv(-generator)).sum())

@@ -1,0 +1,1 @@
+"""One concept per file: a frozen description beside its scalar compiled rules."""

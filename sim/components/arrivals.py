@@ -7,24 +7,22 @@ flat array that the source's ``plan(scale)`` makes. A trace's jobs come instead 
 from __future__ import annotations
 
 import math
-from functools import cached_property
-from typing import Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from backwater import random
 from backwater.base import Model, one_of, part_table
-from backwater.components.client import Client
+from backwater.components.source import Array, Source
+from backwater.components.trace import Trace
 from backwater.distributions import Exponential, Linear, TimeLaw
-from backwater.errors import ScenarioError, below, check, nearest
+from backwater.errors import ScenarioError, below, check
 from backwater.quantile import HEAD, quantile
-from backwater.tables import read_columns, read_rows
+from backwater.tables import read_columns
 from backwater.units import Rate, Time
 
-Array = npt.NDArray[np.float64]
 RENEWAL, PERIODIC, PROFILE = range(3)
 FOREVER = 2.0**40  # [s]; where the last rate of a profile ends
 
@@ -77,57 +75,6 @@ def next_arrival(plan, now, n, u):  # type: ignore[no-untyped-def]
     if kind == PERIODIC:
         return (n + 1) * plan[1] + u * plan[2]
     return _profile(plan, now, u)
-
-
-@njit(cache=True)
-def thin(gaps, scale, seed, replication, source, first):  # type: ignore[no-untyped-def]
-    """A pass through a trace at ``scale`` times its rate: (rows, delays after them [s]), in order of time.
-
-    Each row is taken floor(scale) times, once more with the chance of the rest; further copies fall uniformly into the
-    gap to the next row. ``first`` is the number of rows before this pass.
-    """
-    whole = math.floor(scale)
-    most = len(gaps) * (int(whole) + 1)
-    rows, delays, n = np.empty(most, np.int64), np.empty(most, np.float64), 0
-    for row in range(len(gaps)):
-        u = random.uniform(seed, replication, source, first + row, random.THIN, 0)
-        copies = int(whole) + (1 if u < scale - whole else 0)
-        start = n
-        for copy in range(copies):
-            v = random.uniform(seed, replication, source, first + row, random.THIN, copy) if copy > 0 else 0.0
-            rows[n], delays[n] = row, v * gaps[row]
-            n += 1
-        delays[start:n].sort()
-    return rows[:n], delays[:n]
-
-
-class Source(Model):
-    """What every source has: ``scale`` multiplies its rate; ``jobs`` names its classes; ``client`` is its own."""
-
-    scale: float = Field(default=1.0, gt=0, le=1e9)
-    jobs: tuple[str, ...] | None = None
-    client: Client | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_class(cls, given: Any) -> Any:
-        if isinstance(given, dict) and isinstance(given.get("jobs"), str):
-            return {**given, "jobs": (given["jobs"],)}
-        return given
-
-    def plan(self, scale: float) -> Array:
-        """The flat array that ``next_arrival`` reads, at ``scale`` times the rate."""
-        raise NotImplementedError
-
-    @property
-    def long_run_rate(self) -> float:
-        """Jobs per second in the long run [1/s], before ``scale``."""
-        raise NotImplementedError
-
-    @property
-    def peak_rate(self) -> float:
-        """The highest rate that lasts [1/s], before ``scale``."""
-        return self.long_run_rate
 
 
 class Poisson(Source):
@@ -273,88 +220,11 @@ class Profile(_Varying):
         return times, before, rates, float(times[-1]) if self.repeat else 0.0
 
 
-class Trace(Source):
-    """Recorded arrivals: a CSV ``file`` with a header, one row per job, in order of time.
-
-    time     name of the column with the time of arrival: ISO date and time, or a number in ``unit`` [s]
-    columns  names of numeric columns that ``Linear`` laws may use
-    repeat   start again after the last row, one mean gap later
-    The first row comes at time 0. ``scale`` thins the trace or takes rows more than once; it is not sped up.
-    """
-
-    kind: Literal["trace"] = "trace"
-    file: str
-    time: str
-    columns: tuple[str, ...] = ()
-    unit: Time = 1.0
-    repeat: bool = False
-
-    @model_validator(mode="after")
-    def _readable(self) -> Trace:
-        _ = self.times, self.values
-        return self
-
-    @cached_property
-    def times(self) -> Array:
-        """When each row arrives, the first at 0 [s], shape (rows,)."""
-        rows = read_rows(self.file)
-        if self.time not in rows:
-            raise ScenarioError("time", f"must be a column of {self.file}{nearest(self.time, rows)}", self.time)
-        out = self._moments(rows[self.time])
-        back = np.flatnonzero(np.diff(out) < 0)
-        if len(back):
-            line = int(back[0]) + 3
-            raise ScenarioError(
-                "time", f"must not go back in time: {self.file}, line {line}", rows[self.time][line - 2]
-            )
-        return out - out[0]
-
-    def _moments(self, texts: list[str]) -> Array:
-        try:
-            float(texts[0])
-        except ValueError:
-            return _iso(self.file, texts)
-        return read_columns(self.file, [self.time])[self.time] * self.unit
-
-    @cached_property
-    def values(self) -> dict[str, Array]:
-        """The columns by name, shape (rows,) each."""
-        return read_columns(self.file, self.columns)
-
-    @property
-    def gaps(self) -> Array:
-        """Time from each row to the next [s], shape (rows,); after the last row, the mean gap."""
-        mean = self.times[-1] / max(len(self.times) - 1, 1)
-        return np.append(np.diff(self.times), mean if mean > 0 else 1.0)
-
-    def pass_through(self, turn: int, scale: float, address: tuple[np.uint64, int, int]) -> tuple[Array, Any]:
-        """Times [s] and rows of the jobs of the ``turn``-th pass (0, 1, ...); empty where the trace has ended.
-
-        ``address`` is (seed, replication, source).
-        """
-        if turn and not self.repeat:
-            return np.empty(0), np.empty(0, np.int64)
-        gaps = self.gaps
-        rows, delays = thin(gaps, scale, *address, turn * len(gaps))
-        return turn * (self.times[-1] + gaps[-1]) + self.times[rows] + delays, rows
-
-    @property
-    def long_run_rate(self) -> float:
-        return float(len(self.times) / (self.times[-1] + self.gaps[-1]))
-
-
-def _iso(file: str, texts: list[str]) -> Array:
-    """Seconds of ISO dates and times, to the nanosecond."""
-    try:
-        moments = np.array([text.strip().removesuffix("Z").removesuffix("+00:00") for text in texts], "datetime64[ns]")
-    except ValueError as error:
-        raise ScenarioError("time", f"must hold numbers or ISO dates and times in {file}: {error}", texts[0]) from None
-    check(not np.isnat(moments).any(), "time", "NaT", f"must hold a date and time in every row of {file}")
-    return np.asarray((moments - moments[0]).astype(np.int64) / 1e9)
-
-
 SOURCES = (Poisson, Periodic, Renewal, Profile, Bursts, Trace)
-AnySource = one_of(*SOURCES, what="a source of arrivals")
+if TYPE_CHECKING:
+    AnySource = Source
+else:
+    AnySource = one_of(*SOURCES, what="a source of arrivals")
 
 
 class Sources(Model):
@@ -405,8 +275,11 @@ def _plain_arrivals(arrivals: Any) -> dict[str, Any]:
     return arrivals.plain() if isinstance(arrivals, Sources) else part_table(arrivals)
 
 
-Arrivals = Annotated[
-    Union[(*SOURCES, Sources)],
-    BeforeValidator(_read_arrivals),
-    PlainSerializer(_plain_arrivals, return_type=Any),
-]
+if TYPE_CHECKING:
+    Arrivals = Source | Sources
+else:
+    Arrivals = Annotated[
+        Union[(*SOURCES, Sources)],
+        BeforeValidator(_read_arrivals),
+        PlainSerializer(_plain_arrivals, return_type=Any),
+    ]

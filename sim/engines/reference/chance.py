@@ -23,8 +23,8 @@ class Chance:
 
     def uniform(self, source: int, job: int, purpose: int, index: int) -> float:
         """The uniform at an address."""
-        return random.uniform(self.seed, self.replication, source, job, purpose, index)  # type: ignore[no-any-return]
+        return random.uniform(self.seed, self.replication, source, job, purpose, index)
 
     def draw(self, law: npt.NDArray[np.float64], source: int, job: int, purpose: int, index: int) -> float:
         """The variate of a law's table for the uniform at an address, in one call."""
-        return _draw(law, self.seed, self.replication, source, job, purpose, index)  # type: ignore[no-any-return]
+        return _draw(law, self.seed, self.replication, source, job, purpose, index)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Generator
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import simpy
 
 from backwater import order, random
@@ -77,16 +79,16 @@ class Client:
         result = REJECTED
         if self.queue.offer(attempt):
             if self.patience is not None:
-                self._watch(attempt)
+                self._watch(attempt, self.patience)
             result = yield attempt.answer  # type: ignore[misc]
             attempt.answer = None
         job.attempt = None
         return result
 
-    def _watch(self, attempt: Attempt) -> None:
+    def _watch(self, attempt: Attempt, law: npt.NDArray[np.float64]) -> None:
         """Give up waiting for this attempt when its timeout has passed."""
         job = attempt.job
-        patience = self.chance.draw(self.patience, job.source, job.number, random.TIMEOUT, attempt.number)
+        patience = self.chance.draw(law, job.source, job.number, random.TIMEOUT, attempt.number)
         timer = after(self.env, patience, at(order.TIMEOUT, job, attempt.number))
 
         def expire(_: simpy.Event) -> None:
@@ -95,7 +97,7 @@ class Client:
                 self._abandon(attempt)
                 answer.succeed(TIMED_OUT)
 
-        timer.callbacks.append(expire)  # type: ignore[union-attr]
+        timer.callbacks.append(expire)
 
     def _limit(self, job: LiveJob) -> None:
         """Give up the job when its total timeout has passed."""
@@ -106,7 +108,7 @@ class Client:
             if process is not None and process.is_alive:
                 process.interrupt()
 
-        timer.callbacks.append(expire)  # type: ignore[union-attr]
+        timer.callbacks.append(expire)
 
     def _abandon(self, attempt: Attempt) -> None:
         """Nobody waits for the attempt any more; it is left, taken from the queue or stopped."""

@@ -27,8 +27,8 @@ class LiveJob:
     """
 
     __slots__ = (
-        "arrived", "attempt", "attempts", "demand", "job_class", "number", "pause", "place", "priority", "row", "served",
-        "size", "source",
+        "arrived", "attempt", "attempts", "demand", "job_class", "number", "pause", "place", "priority", "row",
+        "served", "size", "source",
     )  # fmt: skip
 
     def __init__(

@@ -9,7 +9,8 @@ from typing import Any
 import simpy
 
 from backwater import order, random
-from backwater.components.arrivals import Trace, next_arrival
+from backwater.components.arrivals import next_arrival
+from backwater.components.trace import Trace
 from backwater.distributions import Law, Linear
 from backwater.engines.reference.chance import Chance
 from backwater.engines.reference.client import Client

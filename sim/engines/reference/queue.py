@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import simpy
 
@@ -15,8 +15,17 @@ from backwater.engines.reference.jobs import Attempt
 from backwater.engines.reference.ledger import Ledger
 from backwater.outcome import CANCELLED, DISK, DROPPED, MEMORY, REJECTED, WAITING
 
-if TYPE_CHECKING:
-    from backwater.engines.reference.workers import WorkerPool
+
+class Pool(Protocol):
+    """What a queue needs to know of the workers behind it."""
+
+    idle: list[int]
+
+    def call(self, attempt: Attempt) -> None:
+        """Hand an attempt to an idle worker."""
+
+    def stop(self, attempt: Attempt) -> None:
+        """Stop the service of an attempt."""
 
 
 class BoundedQueue:
@@ -31,7 +40,7 @@ class BoundedQueue:
         self.slowdown = None if memory is None else memory.slowdown
         write, read, bandwidth = (0.0, 0.0, math.inf) if memory is None else memory.disk
         self.disk = Disk(env, write=write, read=read, bandwidth=bandwidth)
-        self.workers: WorkerPool | None = None
+        self.workers: Pool | None = None
         self.oldest: OrderedDict[Attempt, None] = OrderedDict()  # all that wait, in the order of acceptance
         self.levels: dict[int, OrderedDict[Attempt, None]] = {}  # the same by priority, where that decides
         self.used, self.in_memory = 0.0, 0.0

@@ -70,7 +70,7 @@ class System:
                 "outgrows the memory allowed; bound queue.capacity, lower the load or shorten the horizon"
             )
         if self.arrived == self.run.arrivals:
-            stop(self.env).callbacks.append(StopSimulation.callback)  # type: ignore[union-attr]
+            stop(self.env).callbacks.append(StopSimulation.callback)
 
     def finish(self) -> Outcome:
         """Close the books at the present time: what is in progress ends as unfinished."""
@@ -95,7 +95,7 @@ def run(scenario: Scenario, run: Run, replication: int = 0) -> Outcome:
     env = simpy.Environment()
     system = System(env, scenario, run, replication)
     if run.horizon is not None:
-        after(env, run.horizon, order.LAST).callbacks.append(StopSimulation.callback)  # type: ignore[union-attr]
+        after(env, run.horizon, order.LAST).callbacks.append(StopSimulation.callback)
     env.run()
     outcome = system.finish()
     audit(outcome, scenario.queue.bounds[0])

@@ -1,0 +1,119 @@
+"""Recorded arrivals: rows of a CSV file, thinned or taken more than once to change their rate."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numba import njit
+from pydantic import model_validator
+
+from backwater import random
+from backwater.components.source import Array, Source
+from backwater.errors import ScenarioError, check, nearest
+from backwater.tables import read_columns, read_rows
+from backwater.units import Time
+
+
+@njit(cache=True)
+def thin(gaps, scale, seed, replication, source, first):  # type: ignore[no-untyped-def]
+    """A pass through a trace at ``scale`` times its rate: (rows, delays after them [s]), in order of time.
+
+    Each row is taken floor(scale) times, once more with the chance of the rest; further copies fall uniformly into the
+    gap to the next row. ``first`` is the number of rows before this pass.
+    """
+    whole = math.floor(scale)
+    most = len(gaps) * (int(whole) + 1)
+    rows, delays, n = np.empty(most, np.int64), np.empty(most, np.float64), 0
+    for row in range(len(gaps)):
+        u = random.uniform(seed, replication, source, first + row, random.THIN, 0)
+        copies = int(whole) + (1 if u < scale - whole else 0)
+        start = n
+        for copy in range(copies):
+            v = random.uniform(seed, replication, source, first + row, random.THIN, copy) if copy > 0 else 0.0
+            rows[n], delays[n] = row, v * gaps[row]
+            n += 1
+        delays[start:n].sort()
+    return rows[:n], delays[:n]
+
+
+class Trace(Source):
+    """Recorded arrivals: a CSV ``file`` with a header, one row per job, in order of time.
+
+    time     name of the column with the time of arrival: ISO date and time, or a number in ``unit`` [s]
+    columns  names of numeric columns that ``Linear`` laws may use
+    repeat   start again after the last row, one mean gap later
+    The first row comes at time 0. ``scale`` thins the trace or takes rows more than once; it is not sped up.
+    """
+
+    kind: Literal["trace"] = "trace"
+    file: str
+    time: str
+    columns: tuple[str, ...] = ()
+    unit: Time = 1.0
+    repeat: bool = False
+
+    @model_validator(mode="after")
+    def _readable(self) -> Trace:
+        _ = self.times, self.values
+        return self
+
+    @cached_property
+    def times(self) -> Array:
+        """When each row arrives, the first at 0 [s], shape (rows,)."""
+        rows = read_rows(self.file)
+        if self.time not in rows:
+            raise ScenarioError("time", f"must be a column of {self.file}{nearest(self.time, rows)}", self.time)
+        out = self._moments(rows[self.time])
+        back = np.flatnonzero(np.diff(out) < 0)
+        if len(back):
+            line = int(back[0]) + 3
+            raise ScenarioError(
+                "time", f"must not go back in time: {self.file}, line {line}", rows[self.time][line - 2]
+            )
+        return out - out[0]
+
+    def _moments(self, texts: list[str]) -> Array:
+        try:
+            float(texts[0])
+        except ValueError:
+            return _iso(self.file, texts)
+        return read_columns(self.file, [self.time])[self.time] * self.unit
+
+    @cached_property
+    def values(self) -> dict[str, Array]:
+        """The columns by name, shape (rows,) each."""
+        return read_columns(self.file, self.columns)
+
+    @property
+    def gaps(self) -> Array:
+        """Time from each row to the next [s], shape (rows,); after the last row, the mean gap."""
+        mean = self.times[-1] / max(len(self.times) - 1, 1)
+        return np.append(np.diff(self.times), mean if mean > 0 else 1.0)
+
+    def pass_through(self, turn: int, scale: float, address: tuple[np.uint64, int, int]) -> tuple[Array, Any]:
+        """Times [s] and rows of the jobs of the ``turn``-th pass (0, 1, ...); empty where the trace has ended.
+
+        ``address`` is (seed, replication, source).
+        """
+        if turn and not self.repeat:
+            return np.empty(0), np.empty(0, np.int64)
+        gaps = self.gaps
+        rows, delays = thin(gaps, scale, *address, turn * len(gaps))
+        return turn * (self.times[-1] + gaps[-1]) + self.times[rows] + delays, rows
+
+    @property
+    def long_run_rate(self) -> float:
+        return float(len(self.times) / (self.times[-1] + self.gaps[-1]))
+
+
+def _iso(file: str, texts: list[str]) -> Array:
+    """Seconds of ISO dates and times, to the nanosecond."""
+    try:
+        moments = np.array([text.strip().removesuffix("Z").removesuffix("+00:00") for text in texts], "datetime64[ns]")
+    except ValueError as error:
+        raise ScenarioError("time", f"must hold numbers or ISO dates and times in {file}: {error}", texts[0]) from None
+    check(not np.isnat(moments).any(), "time", "NaT", f"must hold a date and time in every row of {file}")
+    return np.asarray((moments - moments[0]).astype(np.int64) / 1e9)
