@@ -75,6 +75,9 @@ class Scenario(Model):
                 raise ScenarioError("workers.service", f"is missing, and jobs.{name} has no service", shown=False)
             self._check_law(service, f"jobs.{name}.service" if job.service else "workers.service")
             self._check_size(name, job)
+        places = self.queue.bounds[0] + self.workers.count
+        backlog = self.queue.backlog
+        check(backlog <= places, "queue.backlog", backlog, f"must fit in the queue and the workers, {places:g} places")
         return self._check_names()
 
     def _check_names(self) -> Scenario:
@@ -104,6 +107,7 @@ class Scenario(Model):
         if not isinstance(law, Linear):
             check(law.average < float("inf"), where, law.average, "must have a finite mean")
             return
+        check(not self.queue.backlog, where, "linear", "must not depend on a trace where there is a backlog")
         for producer in self.producers:
             source = producer.source
             if not isinstance(source, Trace):

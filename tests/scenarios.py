@@ -80,8 +80,10 @@ def scenarios(draw) -> bw.Scenario:
     named = draw(st.lists(sources(), min_size=1, max_size=3))
     arrivals = {f"source{i}": {**source, "client": draw(st.none() | clients())} for i, source in enumerate(named)}
     arrivals["scale"] = draw(st.sampled_from([1.0, 2.0]))
+    count = draw(st.integers(1, 3))
+    queue["backlog"] = min(queue["backlog"], count)
     return bw.Scenario(
         arrivals=arrivals, jobs=jobs, client=draw(clients()), queue=queue,
-        workers={"count": draw(st.integers(1, 3)), "service": draw(times.flatmap(laws)),
+        workers={"count": count, "service": draw(times.flatmap(laws)),
                  "demand": draw(st.sampled_from(["job", "attempt"]))},
     )  # fmt: skip
