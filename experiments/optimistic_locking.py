@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
@@ -83,11 +83,11 @@ def pause(policy, failed, previous, seed, replication, client):  # type: ignore[
 
 def _client(
     env: simpy.Environment, row: Row, policy: Any, seed: np.uint64, replication: int, number: int
-) -> Iterator[simpy.Event]:
+) -> Generator[simpy.Event, Any, None]:
     """Read, write, and again after a pause until a write succeeds; ends when the client knows."""
 
     def transit(message: int) -> float:
-        return delay(seed, replication, number, MESSAGES * (attempt - 1) + message)  # type: ignore[no-any-return]
+        return delay(seed, replication, number, MESSAGES * (attempt - 1) + message)
 
     # Only the row sees a moment between two messages, so delays that follow one another are one timeout.
     waited, answered = policy[1], 0.0  # the base stands for the pause before the first
