@@ -178,8 +178,8 @@ def draw_all(sweep: Sweep, series: list[dict[str, Any]]) -> list[tuple[str, str,
     more = len(curves(sweep)) - MOST
     left = f" {more} more curves are in the table." if more > 0 else ""
     out = [
-        ("threshold", f"What {along.name} does to the 503 ratio, the jobs that fail, the latency of those served, and to "
-         f"what is spilled, if anything is. Bands are 95 % intervals.{left}", threshold(sweep)),
+        ("threshold", f"What {along.name} does to the 503 ratio, the jobs that fail, the latency of those served, "
+         f"and to what is spilled, if anything is. Bands are 95 % intervals.{left}", threshold(sweep)),
         ("trade", "The trade: fewer 503s against more latency, one point per value. The knee is nearest to no "
          "503s and no latency, both scaled to 0..1 over the curve.", trade(sweep)),
     ]  # fmt: skip
