@@ -90,11 +90,17 @@ def _served(curve: Curve, index: int, at: Any) -> str:
 
 def assumptions(scenario: Scenario, swept: set[str]) -> list[tuple[str, str, str]]:
     """(path, value, origin) of every field: noted, set, swept or default."""
-    said = _leaves(scenario.plain())
-    rows = []
-    for path, given in _leaves(scenario.model_dump(mode="json", exclude={"notes", "name"})).items():
-        parents = [path.rsplit(".", n)[0] for n in range(path.count(".") + 1)]
-        note = next((scenario.notes[parent] for parent in parents if parent in scenario.notes), None)
+    said, rows = _leaves(scenario.plain()), []
+    parts = {path.rsplit(".", 1)[0] for path in scenario.settings if "." in path} | {
+        "name",
+        "notes",
+        "arrivals.sources",
+    }
+    for path, given in scenario.settings.items():
+        if path in parts:
+            continue
+        above = [path.rsplit(".", n)[0] for n in range(path.count(".") + 1)]
+        note = next((scenario.notes[parent] for parent in above if parent in scenario.notes), None)
         origin = f"noted: {note}" if note else "set" if path in said else "default"
         if path in swept or ("load" in swept and path == "arrivals.scale"):
             origin = "swept"

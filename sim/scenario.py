@@ -67,7 +67,10 @@ class Scenario(Model):
         check(0 < len(self.jobs) <= CLASSES, "jobs", len(self.jobs), f"must be 1 to {CLASSES} classes")
         for path in self.notes:
             check(
-                path in self.paths, f'notes."{path}"', path, f"must be the path of a field{nearest(path, self.paths)}"
+                path in self.settings,
+                f'notes."{path}"',
+                path,
+                f"must be the path of a field{nearest(path, self.settings)}",
             )
         for name, job in self.jobs.items():
             service = job.service or self.workers.service
@@ -168,9 +171,9 @@ class Scenario(Model):
         return {name: part for name, part in super().plain().items() if part != {}}
 
     @cached_property
-    def paths(self) -> tuple[str, ...]:
-        """Every dotted path that ``with_`` takes, parts included."""
-        return tuple(dict.fromkeys(_walk(self.model_dump(mode="json"), "")))
+    def settings(self) -> dict[str, Any]:
+        """Every dotted path with its value as files hold it, defaults included; a part has None, its fields follow."""
+        return dict(_walk(self, ""))
 
     def with_(self, changes: Mapping[str, Any]) -> Scenario:
         """A copy with the values at these dotted paths changed; ``load`` sets the arrivals' scale, after the rest.
@@ -245,8 +248,15 @@ def files_of(table: Any) -> Iterator[str]:
         yield from files_of(part)
 
 
-def _walk(table: dict[str, Any], prefix: str) -> Iterator[str]:
-    for name, value in table.items():
-        yield prefix + name
-        if isinstance(value, dict):
-            yield from _walk(value, f"{prefix}{name}.")
+def _walk(part: Model, prefix: str) -> Iterator[tuple[str, Any]]:
+    shown = part.model_dump(mode="json")
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        named = value if isinstance(value, dict) and name in ("jobs", "sources") else {}
+        yield prefix + name, None if isinstance(value, Model) or named else shown[name]
+        if isinstance(value, Model):
+            # Named sources stand beside their scale, not in a table of their own.
+            yield from ((path.replace(".sources.", ".", 1), given) for path, given in _walk(value, f"{prefix}{name}."))
+        for key, inner in named.items():
+            yield f"{prefix}{name}.{key}", None
+            yield from _walk(inner, f"{prefix}{name}.{key}.")

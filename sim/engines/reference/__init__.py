@@ -4,25 +4,17 @@
 ``Producer``, ``Client``, ``BoundedQueue``, ``WorkerPool`` and ``Disk`` are its parts.
 """
 
+from backwater.engines.reference.chance import Chance
 from backwater.engines.reference.client import Client
 from backwater.engines.reference.disk import Disk
 from backwater.engines.reference.jobs import Attempt, LiveJob
 from backwater.engines.reference.ledger import Ledger
-from backwater.engines.reference.producer import Producer
+from backwater.engines.reference.producer import Jobs, Producer
 from backwater.engines.reference.queue import BoundedQueue
 from backwater.engines.reference.system import LIVE_JOBS, System, run
 from backwater.engines.reference.workers import WorkerPool
 
 __all__ = [
-    "LIVE_JOBS",
-    "Attempt",
-    "BoundedQueue",
-    "Client",
-    "Disk",
-    "Ledger",
-    "LiveJob",
-    "Producer",
-    "System",
-    "WorkerPool",
-    "run",
-]
+    "LIVE_JOBS", "Attempt", "BoundedQueue", "Chance", "Client", "Disk", "Jobs", "Ledger", "LiveJob", "Producer",
+    "System", "WorkerPool", "run",
+]  # fmt: skip

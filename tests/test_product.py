@@ -1,0 +1,91 @@
+"""What a user meets first: the README's code, the names, plots, events, the bench."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import simpy
+
+import backwater as bw
+from backwater.engines.reference import BoundedQueue, Chance, Client, Jobs, Producer, WorkerPool
+from backwater.experiments.bench import SYSTEMS
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
+
+
+def test_the_readmes_python_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    said: dict = {}
+    # The lengths are cut: what is tested is that it runs and gives what it says.
+    exec(code.replace("3 min", "70 s"), said)
+    assert set(said["sweep"].data.dims) == {"queue.capacity", "case", "class", "window", "replication"}
+    assert said["result"]["rejection_ratio"] > 0
+
+
+def test_the_readmes_commands_exist():
+    words = set(re.findall(r"\.venv/bin/backwater (\w+)", README))
+    command = [sys.executable, "-m", "backwater.experiments.cli", "--help"]
+    help_ = subprocess.run(command, capture_output=True, text=True).stdout
+    assert words == {"list", "show", "check", "run", "steps", "sweep", "report"}
+    assert all(re.search(rf"\b{word}\b", help_) for word in words)
+
+
+def test_every_public_name_is_there_whatever_is_imported_first():
+    code = "import backwater.simulation, backwater.experiments.sweep, backwater as bw;"
+    code += "print(all(callable(getattr(bw, name)) for name in bw.__all__))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told == "True\n"
+    with pytest.raises(AttributeError, match="no attribute 'simulat'"):
+        bw.simulat  # noqa: B018
+
+
+def test_importing_loads_no_library_that_describing_does_not_need():
+    heavy = ("matplotlib", "pandas", "xarray", "simpy", "scipy.stats")
+    code = f"import sys, backwater; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+SMALL = bw.model("thumbnails").with_({"queue.capacity": 5, "workers.count": 2, "arrivals.scale": 0.3})
+
+
+def test_a_result_draws_itself_and_keeps_what_was_asked_for():
+    result = bw.simulate(SMALL, horizon="20 s", replications=2, sample="1 s", record=("jobs", "attempts", "events"))
+    for kind in ("series", "bytes", "latency"):
+        assert result.plot(kind).get_ylabel()
+    with pytest.raises(bw.ScenarioError, match='did you mean "series"'):
+        result.plot("serie")
+    assert result.series["time"].max() == 20
+    assert result.histograms["latency"].sum() == (result.jobs["outcome"] == "completed").sum()
+    rejected = result.attempts[result.attempts["outcome"] == "rejected"]
+    assert len(rejected) == result.events["what"].str.contains("503").sum() > 0
+    assert result.series["rejected"].sum() == len(rejected)
+    assert set(result.manifest) >= {"digest", "seed", "versions", "engine"}
+
+
+def test_rows_that_were_not_recorded_are_refused_with_what_to_do():
+    result = bw.simulate(SMALL, horizon="5 s", replications=1)
+    for rows in ("jobs", "attempts", "events", "series"):
+        with pytest.raises(bw.ScenarioError, match=r"run\.(record|sample) must"):
+            getattr(result, rows)
+    with pytest.raises(bw.ScenarioError, match='did you mean "latency_p99"'):
+        result["latency_p98"]
+
+
+def test_the_bench_measures_the_same_systems():
+    for system in SYSTEMS:
+        ours, script = system.ours(3), system.script(3)
+        assert abs(ours - script) <= 5 * (ours + script) ** 0.5  # the same number of jobs, but for chance
+
+
+def test_a_producer_of_ones_own_environment():
+    env, chance = simpy.Environment(), Chance(seed=3)
+    queue = BoundedQueue(env, SMALL.queue)
+    WorkerPool(env, queue, count=2)
+    part = SMALL.producers[0]
+    sent = []
+    client = Client(env, queue, SMALL.client, chance)
+    Producer(env, part, Jobs(SMALL, part, 0, chance), client, lambda: sent.append(env.now))
+    env.run(until=10)
+    assert abs(len(sent) - 300) < 3.9 * 300**0.5
