@@ -224,7 +224,7 @@ def sweep(
         with Bar("points", points) as bar:
             study(experiment, folder, parallel=parallel, resume=resume, progress=bar.to, command=_command())
     except KeyboardInterrupt:
-        err.print(f"Stopped. What was finished is kept in {folder}; the same command with --resume goes on.")
+        err.print(f"Stopped. {folder} keeps what was finished; the same command with --resume goes on.", soft_wrap=True)
         raise typer.Exit(130) from None
     out.print(f"{points} points in {folder}. Next: backwater report {folder}")
 
@@ -294,12 +294,20 @@ def _refusals() -> Iterator[None]:
     except KeyboardInterrupt:
         err.print("Stopped.")
         sys.exit(130)
+    except Exception as error:
+        # Typer's own refusals of words and flags; where their class lives differs between its versions.
+        if not hasattr(error, "format_message"):
+            raise
+        told = error.format_message()
+        line = told if told.startswith("Usage") else f"backwater: {told} (see backwater --help)"
+        err.print(line, markup=False, soft_wrap=True)
+        sys.exit(2)
 
 
 def main() -> None:
     """The ``backwater`` command."""
     with _refusals():
-        app()
+        sys.exit(app(standalone_mode=False, prog_name="backwater"))
 
 
 if __name__ == "__main__":

@@ -200,6 +200,10 @@ def _all(points: list[Point], run: Run, parallel: int) -> Iterator[tuple[Point, 
             for done in wait(running, return_when=FIRST_COMPLETED).done:
                 point = running.pop(done)
                 yield point, _named(point, done.result)
+    except BaseException:
+        for worker in multiprocessing.active_children():  # or leaving would wait for their points
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -71,7 +71,7 @@ def show(value: object) -> str:
 def nearest(word: str, choices: Iterable[str]) -> str:
     """``'; did you mean "capacity"?'``, or all choices where none is near."""
     known = sorted(str(choice) for choice in choices)
-    close = get_close_matches(word, known, n=1, cutoff=0.55)
+    close = get_close_matches(word, known, n=1, cutoff=0.5)
     if close:
         return f'; did you mean "{close[0]}"?'
     return "; known are " + ", ".join(known) if known else ""

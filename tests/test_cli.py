@@ -27,7 +27,6 @@ def run(capsys, *words: str) -> tuple[int, str, str]:
     keep, sys.argv = sys.argv, ["backwater", *words]
     try:
         cli.main()
-        status = 0
     except SystemExit as end:
         status = end.code or 0
     finally:
@@ -127,6 +126,10 @@ def test_a_wrong_trace_is_one_clear_line_and_status_2(rows, line, files, capsys)
         (["sweep", "treshold"], 'did you mean "threshold"'),
         (["report", "nowhere"], "must be a file of a sweep's results"),
         (["steps", "thumbnails", "--first", "0"], "--first must be at least 1"),
+        (["run", "thumbnails", "--replications", "2.5"], "valid integer"),
+        (["run", "thumbnails", "--bogus"], "No such option: --bogus"),
+        (["rum"], "No such command"),
+        (["run"], "Missing argument"),
     ],
 )  # fmt: skip
 def test_wrong_words_are_one_clear_line_and_status_2(words, line, files, capsys):

@@ -57,10 +57,10 @@ class Attempt:
     def __init__(self, job: LiveJob, sent: float, demand: float, answer: simpy.Event | None = None) -> None:
         self.job, self.number, self.sent, self.demand, self.answer = job, job.attempts, sent, demand, answer
         self.accepted = self.taken = self.started = self.ended = math.nan
-        self.worker, self.spilled, self.disk, self.timed_out = -1, False, 0.0, 0.0
-        self.expires = False
+        self.worker = self.outcome = -1  # the outcome until it has ended
+        self.disk = self.timed_out = 0.0
+        self.spilled = self.expires = False
         self.factor = 1.0  # what slows its service
-        self.outcome = -1  # until it has ended
 
     @property
     def waiting(self) -> bool:

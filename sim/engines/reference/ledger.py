@@ -24,11 +24,15 @@ class Ledger:
     def __init__(self, env: simpy.Environment, fold: Fold | None = None) -> None:
         self.env, self.fold = env, fold
         self.alive: set[LiveJob] = set()
+        self._clear()
+
+    def _clear(self) -> None:
         self._changes, self._attempts, self._jobs = array("d"), array("d"), array("d")
+        self._note = self._changes.extend
 
     def change(self, gauge: int, job_class: int, by: float) -> None:
         """A gauge of this class changes by ``by``, now."""
-        self._changes.extend((self.env.now, gauge, job_class, by))
+        self._note((self.env.now, gauge, job_class, by))
 
     def begin(self, job: LiveJob) -> None:
         """A job arrives, now."""
@@ -73,7 +77,7 @@ class Ledger:
         ):  # fmt: skip
             if self.fold is not None:
                 getattr(self.fold, name)(_table(rows, width))
-        self._changes, self._attempts, self._jobs = array("d"), array("d"), array("d")
+        self._clear()
 
 
 def _table(rows: array[float], width: int) -> npt.NDArray[np.float64]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import simpy
+from numba import njit
 
 from backwater import order, random
 from backwater.components.arrivals import next_arrival
@@ -18,6 +19,11 @@ from backwater.engines.reference.clock import after
 from backwater.engines.reference.jobs import LiveJob
 from backwater.scenario import Producer as Part
 from backwater.scenario import Scenario
+
+
+@njit(cache=True)
+def _arrival(plan, now, number, seed, replication, source):  # type: ignore[no-untyped-def]
+    return next_arrival(plan, now, number, random.uniform(seed, replication, source, number, random.GAP, 0))
 
 
 class Jobs:
@@ -85,8 +91,7 @@ class Producer:
         chance, source, env = self.jobs.chance, self.jobs.index, self.env
         plan, number = self.part.source.plan(self.part.scale), 0
         while True:
-            u = chance.uniform(source, number, random.GAP, 0)
-            when = next_arrival(plan, env.now, number, u)
+            when = _arrival(plan, env.now, number, chance.seed, chance.replication, source)
             if math.isinf(when):
                 return
             yield when, 0
