@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from backwater.experiments.curves import MOST, Curve, curves, main_axis, numeric, value
 from backwater.experiments.sweep import Sweep
@@ -28,10 +28,22 @@ AXIS_LABELS = {"queue.capacity": "queue capacity [attempts that may wait]", "wor
 
 
 def seconds(axis: Axes, which: str = "y") -> None:
-    """Ticks of times in fitting units."""
+    """Ticks of times in fitting units; on a straight scale at whole minutes, seconds or milliseconds."""
     part = axis.yaxis if which == "y" else axis.xaxis
     part.set_major_formatter(FuncFormatter(lambda x, _: human(x, "time") if x else "0 s"))
     part.set_minor_formatter(FuncFormatter(lambda x, _: ""))
+    if part.get_scale() == "linear":
+        low, high = part.get_view_interval()
+        part.set_major_locator(MultipleLocator(_step((high - low) / 7)))
+
+
+def _step(least: float) -> float:
+    """The smallest step of a clock that is at least ``least`` [s]."""
+    if least > 12 * 3600:
+        return 86400.0 * np.ceil(least / 86400)
+    whole = [unit * n for unit in (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0) for n in (1, 2, 5)]
+    whole += [10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200]
+    return next(step for step in whole if step >= least)
 
 
 def shares(axis: Axes, which: str = "y") -> None:
@@ -112,9 +124,8 @@ def trade(sweep: Sweep) -> Figure:
         knee = curve.knee
         axis.plot(x[knee, 0], y[knee, 0], marker="o", markersize=13, markerfacecolor="none", markeredgecolor=colour,
                   markeredgewidth=1.8)  # fmt: skip
-        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-        axis.annotate(value(along, knee), (x[knee, 0], y[knee, 0]), xytext=(-12, -5), textcoords="offset points",
-                      color=colour, fontweight="bold", ha="right", va="top", bbox=box)  # fmt: skip
+        axis.annotate(value(along, knee), (x[knee, 0], y[knee, 0]), xytext=(0, 11), textcoords="offset points",
+                      color=colour, fontweight="bold", ha="center", va="bottom")  # fmt: skip
         for end in (0, len(x) - 1):
             if end != knee:
                 axis.annotate(value(along, end), (x[end, 0], y[end, 0]), xytext=(5, 5), textcoords="offset points",
