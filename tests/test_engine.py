@@ -172,3 +172,34 @@ def test_the_window_of_a_job_is_when_it_arrived_and_the_warm_up_is_not_counted(t
     assert result["queue_max[all, mid]"] == 1
     assert result["utilization"] == pytest.approx(13 / 22)
     assert math.isnan(result["drain_time"])
+
+
+@pytest.mark.parametrize(("horizon", "busy", "wasted"), [("30 s", 20, 10), ("15 s", 15, 5)])
+def test_work_that_nobody_wants_is_wasted_finished_or_not(horizon, busy, wasted, tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text("t\n0\n1\n")
+    client = bw.Client(attempt_timeout="12 s")
+    scenario = bw.Scenario(
+        arrivals=bw.Trace(file=str(file), time="t"), client=client, workers=bw.Workers(service="10 s")
+    )
+    # Job 1 is served from 10 to 20, and its client left at 13.
+    result = bw.simulate(scenario, horizon=horizon, replications=1)
+    assert result["wasted_ratio"] == pytest.approx(wasted / busy)
+    assert result["timeout_ratio"] == result["failure_ratio"] == 0.5
+    assert result["goodput"] * result.run.end == pytest.approx(1)
+    assert result["throughput"] * result.run.end == pytest.approx(1 + (horizon == "30 s"))
+
+
+def test_a_job_that_is_served_twice_is_a_duplicate(tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text("t\n0\n50\n")
+    retry = bw.Retry(kind="constant", base="1 s", jitter="none", max_attempts=2)
+    client = bw.Client(attempt_timeout="4 s", retry=retry)
+    scenario = bw.Scenario(
+        arrivals=bw.Trace(file=str(file), time="t"), client=client, workers=bw.Workers(count=2, service="6 s")
+    )
+    result = bw.simulate(scenario, horizon="45 s", replications=1)
+    # Sent at 0 and at 5, left at 4 and at 9, served until 6 and until 11.
+    assert result["duplicate_ratio"] == 1
+    assert result["attempts_per_job"] == 2
+    assert result["wasted_ratio"] == 1
