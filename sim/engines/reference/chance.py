@@ -11,7 +11,8 @@ from backwater.quantile import quantile
 
 
 @njit(cache=True)
-def _draw(law, seed, replication, source, job, purpose, index):  # type: ignore[no-untyped-def]
+def draw(law, seed, replication, source, job, purpose, index):  # type: ignore[no-untyped-def]
+    """The variate of a law's table for the uniform at an address."""
     return quantile(law, random.uniform(seed, replication, source, job, purpose, index))
 
 
@@ -27,4 +28,4 @@ class Chance:
 
     def draw(self, law: npt.NDArray[np.float64], source: int, job: int, purpose: int, index: int) -> float:
         """The variate of a law's table for the uniform at an address, in one call."""
-        return _draw(law, self.seed, self.replication, source, job, purpose, index)
+        return draw(law, self.seed, self.replication, source, job, purpose, index)

@@ -13,7 +13,7 @@ import simpy
 from backwater import order, random
 from backwater.components import client as rules
 from backwater.engines.reference.chance import Chance
-from backwater.engines.reference.clock import after, at
+from backwater.engines.reference.clock import After, at
 from backwater.engines.reference.jobs import Attempt, LiveJob
 from backwater.engines.reference.ledger import Ledger
 from backwater.engines.reference.queue import BoundedQueue
@@ -52,7 +52,14 @@ class Client:
         outcome = JOB_GAVE_UP
         try:
             while True:
-                result = yield from self._attempt(job)
+                answer = simpy.Event(self.env)
+                attempt, result = self._attempt(job, answer), REJECTED
+                if self.queue.offer(attempt):
+                    if self.patience is not None:
+                        self._watch(attempt, self.patience)
+                    result = yield answer
+                    attempt.answer = None
+                job.attempt = None
                 if result in (COMPLETED, DROPPED):
                     outcome = JOB_COMPLETED if result == COMPLETED else JOB_DROPPED
                     break
@@ -61,7 +68,7 @@ class Client:
                     break
                 self.ledger.change(BACKOFF, job.job_class, 1.0)
                 try:
-                    yield after(self.env, pause, at(order.RETRY, job, job.attempts))
+                    yield After(self.env, pause, at(order.RETRY, job, job.attempts))
                 finally:
                     self.ledger.change(BACKOFF, job.job_class, -1.0)
         except simpy.Interrupt:  # the total timeout
@@ -70,26 +77,19 @@ class Client:
         self.ledger.end(job, outcome)
         return outcome
 
-    def _attempt(self, job: LiveJob) -> Generator[simpy.Event, Any, int]:
-        """Send the job once and wait for what comes of it."""
+    def _attempt(self, job: LiveJob, answer: simpy.Event) -> Attempt:
+        """The job's next attempt, about to be sent; ``answer`` will fire with what comes of it."""
         job.attempts += 1
         demand = job.demand if self.demand is None else self.demand(job)
-        attempt = job.attempt = Attempt(job, self.env.now, demand, simpy.Event(self.env))
+        attempt = job.attempt = Attempt(job, self.env.now, demand, answer)
         attempt.expires = self.expires
-        result = REJECTED
-        if self.queue.offer(attempt):
-            if self.patience is not None:
-                self._watch(attempt, self.patience)
-            result = yield attempt.answer  # type: ignore[misc]
-            attempt.answer = None
-        job.attempt = None
-        return result
+        return attempt
 
     def _watch(self, attempt: Attempt, law: npt.NDArray[np.float64]) -> None:
         """Give up waiting for this attempt when its timeout has passed."""
         job = attempt.job
         patience = self.chance.draw(law, job.source, job.number, random.TIMEOUT, attempt.number)
-        timer = after(self.env, patience, at(order.TIMEOUT, job, attempt.number))
+        timer = After(self.env, patience, at(order.TIMEOUT, job, attempt.number))
 
         def expire(_: simpy.Event) -> None:
             answer = attempt.answer
@@ -102,7 +102,7 @@ class Client:
     def _limit(self, job: LiveJob) -> None:
         """Give up the job when its total timeout has passed."""
         process = self.env.active_process
-        timer = after(self.env, self.part.total_timeout or 0.0, at(order.TIMEOUT, job, 0))
+        timer = After(self.env, self.part.total_timeout or 0.0, at(order.TIMEOUT, job, 0))
 
         def expire(_: simpy.Event) -> None:
             if process is not None and process.is_alive:

@@ -9,19 +9,21 @@ from backwater.engines.reference.jobs import LiveJob
 
 # SimPy's own zero-delay steps have the priorities 0 and 1; they finish before the next event of ours. 2 ends a run.
 STOP, OURS = 2, 3
+_RANKS = [rank << order.RANK_SHIFT for rank in range(8)]
 
 
-def after(env: simpy.Environment, delay: float, key: int) -> simpy.Event:
+class After(simpy.Event):
     """An event ``delay`` from now [s], at its place ``key`` (see ``backwater.order``) among those of its instant."""
-    event = simpy.Event(env)
-    event._ok, event._value = True, None  # as simpy.Timeout does; it takes no priority
-    env.schedule(event, OURS + key, delay)  # type: ignore[arg-type]
-    return event
+
+    def __init__(self, env: simpy.Environment, delay: float, key: int) -> None:
+        # What simpy.Timeout sets, which takes no priority.
+        self.env, self.callbacks, self._ok, self._value, self._defused = env, [], True, None, False
+        env.schedule(self, OURS + key, delay)  # type: ignore[arg-type]
 
 
 def at(rank: int, job: LiveJob, attempt: int) -> int:
     """The place of an event of this job's ``attempt`` among those of its instant."""
-    return (rank << order.RANK_SHIFT) + job.place + min(attempt, order.ATTEMPT_MAX)
+    return _RANKS[rank] + job.place + (attempt if attempt < order.ATTEMPT_MAX else order.ATTEMPT_MAX)
 
 
 def stop(env: simpy.Environment) -> simpy.Event:

@@ -13,9 +13,9 @@ from backwater import order, random
 from backwater.components.arrivals import next_arrival
 from backwater.components.trace import Trace
 from backwater.distributions import Law, Linear
-from backwater.engines.reference.chance import Chance
+from backwater.engines.reference.chance import Chance, draw
 from backwater.engines.reference.client import Client
-from backwater.engines.reference.clock import after
+from backwater.engines.reference.clock import After
 from backwater.engines.reference.jobs import LiveJob
 from backwater.scenario import Producer as Part
 from backwater.scenario import Scenario
@@ -43,8 +43,8 @@ class Jobs:
             source = self.part.source
             values = law.of(source.values) if isinstance(source, Trace) else ()
             return lambda job, row, index: float(values[row])
-        table, draw, source_index = law.table, self.chance.draw, self.index
-        return lambda job, row, index: draw(table, source_index, job, purpose, index)
+        table, seed, replication, source_index = law.table, self.chance.seed, self.chance.replication, self.index
+        return lambda job, row, index: draw(table, seed, replication, source_index, job, purpose, index)
 
     def make(self, number: int, row: int) -> LiveJob:
         """Job ``number`` of the source, from this row of its trace."""
@@ -78,7 +78,7 @@ class Producer:
         """The source's story: wait for the next arrival, send the job, and again."""
         env, source = self.env, self.jobs.index
         for number, (when, row) in enumerate(self._moments()):
-            yield after(env, when - env.now, order.key(order.ARRIVAL, source, number, 0))
+            yield After(env, when - env.now, order.key(order.ARRIVAL, source, number, 0))
             self.client.send(self.jobs.make(number, row))
             if self.sent is not None:
                 self.sent()

@@ -11,7 +11,7 @@ from simpy.core import StopSimulation
 from backwater import order
 from backwater.engines.reference.chance import Chance
 from backwater.engines.reference.client import Client
-from backwater.engines.reference.clock import after, stop
+from backwater.engines.reference.clock import After, stop
 from backwater.engines.reference.jobs import Attempt
 from backwater.engines.reference.ledger import Ledger
 from backwater.engines.reference.producer import Jobs, Producer
@@ -95,7 +95,7 @@ def run(scenario: Scenario, run: Run, replication: int = 0) -> Outcome:
     env = simpy.Environment()
     system = System(env, scenario, run, replication)
     if run.horizon is not None:
-        after(env, run.horizon, order.LAST).callbacks.append(StopSimulation.callback)
+        After(env, run.horizon, order.LAST).callbacks.append(StopSimulation.callback)
     env.run()
     outcome = system.finish()
     audit(outcome, scenario.queue.bounds[0])

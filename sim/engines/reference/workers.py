@@ -9,7 +9,7 @@ from typing import Any
 import simpy
 
 from backwater import order
-from backwater.engines.reference.clock import after, at
+from backwater.engines.reference.clock import After, at
 from backwater.engines.reference.jobs import Attempt
 from backwater.engines.reference.ledger import Ledger
 from backwater.engines.reference.queue import BoundedQueue
@@ -47,7 +47,7 @@ class WorkerPool:
                     yield self._read(attempt)
                     self.queue.leave_disk(attempt)
                 attempt.started = self.env.now
-                yield after(
+                yield After(
                     self.env, attempt.demand * attempt.factor, at(order.COMPLETION, attempt.job, attempt.number)
                 )
                 self._complete(attempt)
@@ -62,7 +62,7 @@ class WorkerPool:
     def _read(self, attempt: Attempt) -> simpy.Event:
         wait = self.queue.disk.read(attempt.job.size)
         attempt.disk += wait
-        return after(self.env, wait, at(order.DISK, attempt.job, attempt.number))
+        return After(self.env, wait, at(order.DISK, attempt.job, attempt.number))
 
     def _complete(self, attempt: Attempt) -> None:
         job, answer = attempt.job, attempt.answer
