@@ -66,11 +66,11 @@ class Client:
                 pause = self._pause(job, result)
                 if pause is None:
                     break
-                self.ledger.change(BACKOFF, job.job_class, 1.0)
+                self.ledger.change((self.env.now, BACKOFF, job.job_class, 1.0))
                 try:
                     yield After(self.env, pause, at(order.RETRY, job, job.attempts))
                 finally:
-                    self.ledger.change(BACKOFF, job.job_class, -1.0)
+                    self.ledger.change((self.env.now, BACKOFF, job.job_class, -1.0))
         except simpy.Interrupt:  # the total timeout
             if job.attempt is not None:
                 self._abandon(job.attempt)

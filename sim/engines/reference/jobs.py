@@ -26,10 +26,9 @@ class LiveJob:
     attempt         the attempt that its client waits for, if any
     """
 
-    __slots__ = (
-        "arrived", "attempt", "attempts", "demand", "job_class", "number", "pause", "place", "priority", "row",
-        "served", "size", "source",
-    )  # fmt: skip
+    arrived = pause = math.nan
+    attempts = served = 0
+    attempt: Attempt | None = None
 
     def __init__(
         self, number: int = 0, *, source: int = 0, job_class: int = 0, size: float = 0.0, demand: float = 0.0,
@@ -38,8 +37,6 @@ class LiveJob:
         self.source, self.number, self.job_class = source, number, job_class
         self.place = order.place(source, number)
         self.size, self.demand, self.priority, self.row = size, demand, priority, row
-        self.arrived, self.attempts, self.served, self.pause = math.nan, 0, 0, math.nan
-        self.attempt: Attempt | None = None
 
 
 class Attempt:
@@ -49,18 +46,15 @@ class Attempt:
     expires  whether its client has a timeout
     """
 
-    __slots__ = (
-        "accepted", "answer", "demand", "disk", "ended", "expires", "factor", "job", "number", "outcome", "sent",
-        "spilled", "started", "taken", "timed_out", "worker",
-    )  # fmt: skip
+    # What most attempts never change stands once, in the class.
+    accepted = taken = started = ended = math.nan
+    worker = outcome = -1  # the outcome until it has ended
+    disk = timed_out = 0.0
+    spilled = expires = False
+    factor = 1.0  # what slows its service
 
     def __init__(self, job: LiveJob, sent: float, demand: float, answer: simpy.Event | None = None) -> None:
         self.job, self.number, self.sent, self.demand, self.answer = job, job.attempts, sent, demand, answer
-        self.accepted = self.taken = self.started = self.ended = math.nan
-        self.worker = self.outcome = -1  # the outcome until it has ended
-        self.disk = self.timed_out = 0.0
-        self.spilled = self.expires = False
-        self.factor = 1.0  # what slows its service
 
     @property
     def waiting(self) -> bool:

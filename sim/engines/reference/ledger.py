@@ -24,27 +24,21 @@ class Ledger:
     def __init__(self, env: simpy.Environment, fold: Fold | None = None) -> None:
         self.env, self.fold = env, fold
         self.alive: set[LiveJob] = set()
-        self._clear()
-
-    def _clear(self) -> None:
         self._changes, self._attempts, self._jobs = array("d"), array("d"), array("d")
-        self._note = self._changes.extend
-
-    def change(self, gauge: int, job_class: int, by: float) -> None:
-        """A gauge of this class changes by ``by``, now."""
-        self._note((self.env.now, gauge, job_class, by))
+        #: ``change((now, gauge, job_class, by))`` notes a change of state; bound once, for it is called most of all.
+        self.change = self._changes.extend
 
     def begin(self, job: LiveJob) -> None:
         """A job arrives, now."""
         job.arrived = self.env.now
         self.alive.add(job)
-        self.change(ALIVE, job.job_class, 1.0)
+        self.change((job.arrived, ALIVE, job.job_class, 1.0))
 
     def end(self, job: LiveJob, outcome: int) -> None:
         """A job's client is done with it, now."""
         self.alive.discard(job)
         self._write(job, outcome)
-        self.change(ALIVE, job.job_class, -1.0)
+        self.change((self.env.now, ALIVE, job.job_class, -1.0))
 
     def leave(self, job: LiveJob) -> None:
         """The run ends and the job is still alive."""
@@ -77,8 +71,9 @@ class Ledger:
         ):  # fmt: skip
             if self.fold is not None:
                 getattr(self.fold, name)(_table(rows, width))
-        self._clear()
+            del rows[:]
 
 
 def _table(rows: array[float], width: int) -> npt.NDArray[np.float64]:
-    return np.frombuffer(rows, dtype=np.float64).reshape(-1, width) if rows else np.empty((0, width))
+    # A copy: an array cannot be emptied while somebody still looks at it.
+    return np.array(rows, dtype=np.float64).reshape(-1, width)

@@ -88,16 +88,16 @@ class BoundedQueue:
         self.oldest[attempt] = None
         if self.part.discipline == "priority":
             self.levels.setdefault(job.priority, OrderedDict())[attempt] = None
-        ledger.change(WAITING, job.job_class, 1.0)
+        ledger.change((self.env.now, WAITING, job.job_class, 1.0))
         if job.size > 0:
             self.used += job.size
             if fits(self.in_memory, self.limit, job.size):
                 self.in_memory += job.size
-                ledger.change(MEMORY, job.job_class, job.size)
+                ledger.change((self.env.now, MEMORY, job.job_class, job.size))
             else:
                 attempt.spilled = True
                 attempt.disk += self.disk.write(job.size)
-                ledger.change(DISK, job.job_class, job.size)
+                ledger.change((self.env.now, DISK, job.job_class, job.size))
         if self.slowdown is not None and self.slowdown.at == "arrival":
             attempt.factor = slowed(len(self.oldest), self.slowdown.above, self.slowdown.factor)
 
@@ -126,18 +126,18 @@ class BoundedQueue:
             del level[attempt]
             if not level:
                 del self.levels[job.priority]
-        ledger.change(WAITING, job.job_class, -1.0)
+        ledger.change((self.env.now, WAITING, job.job_class, -1.0))
         if job.size > 0:
             self.used -= job.size
             if not attempt.spilled:
                 self.in_memory -= job.size
-                ledger.change(MEMORY, job.job_class, -job.size)
+                ledger.change((self.env.now, MEMORY, job.job_class, -job.size))
             elif not keep_on_disk:
                 self.leave_disk(attempt)
 
     def leave_disk(self, attempt: Attempt) -> None:
         """A spilled attempt's bytes on disk are free again."""
-        self.ledger.change(DISK, attempt.job.job_class, -attempt.job.size)
+        self.ledger.change((self.env.now, DISK, attempt.job.job_class, -attempt.job.size))
 
     def withdraw(self, attempt: Attempt) -> None:
         """Its client takes a waiting attempt out of the queue."""

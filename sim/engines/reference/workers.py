@@ -37,7 +37,7 @@ class WorkerPool:
     def _hold(self, number: int, attempt: Attempt) -> None:
         attempt.taken, attempt.worker = self.env.now, number
         self.in_hand[number] = attempt
-        self.ledger.change(BUSY, attempt.job.job_class, 1.0)
+        self.ledger.change((self.env.now, BUSY, attempt.job.job_class, 1.0))
 
     def _shift(self, number: int, attempt: Attempt | None) -> Generator[simpy.Event, Any, None]:
         """A worker's story: serve, take whoever is next, rest when nobody waits."""
@@ -70,7 +70,7 @@ class WorkerPool:
         attempt.ended = self.env.now
         attempt.outcome = ABANDONED_COMPLETED if answer is None else COMPLETED
         self.ledger.close(attempt)
-        self.ledger.change(BUSY, job.job_class, -1.0)
+        self.ledger.change((self.env.now, BUSY, job.job_class, -1.0))
         if answer is not None:
             answer.succeed(COMPLETED)
 
@@ -80,5 +80,5 @@ class WorkerPool:
             self.queue.leave_disk(attempt)
         attempt.ended, attempt.outcome = self.env.now, CANCELLED
         self.ledger.close(attempt)
-        self.ledger.change(BUSY, attempt.job.job_class, -1.0)
+        self.ledger.change((self.env.now, BUSY, attempt.job.job_class, -1.0))
         self.shifts[attempt.worker].interrupt()
