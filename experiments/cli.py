@@ -94,13 +94,19 @@ def show(what: What, changes: Set = None) -> None:
 
 @app.command("check")
 def check_(what: What, changes: Set = None) -> None:
-    """Validate a scenario and print the napkin: load, room, patience, in words."""
-    from backwater.experiments.experiment import read_scenario
+    """Validate a scenario or an experiment and print the napkin: load, room, patience, in words."""
+    from backwater.experiments.experiment import is_experiment, load_experiment, read_scenario
     from backwater.napkin import napkin
     from backwater.units import units_required
 
     with units_required():
-        scenario = read_scenario(what)[0].with_(settings(changes))
+        if is_experiment(what):
+            experiment = load_experiment(what)
+            experiment.check()
+            out.print(f"{what}: valid, {len(experiment.points()):,} points")
+            scenario = experiment.scenario.with_(settings(changes))
+        else:
+            scenario = read_scenario(what)[0].with_(settings(changes))
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, text in napkin(scenario):
         table.add_row(name, text)
@@ -236,8 +242,7 @@ def _command() -> str:
 
 
 def _experiment(what: str, over: list[str] | None, changes: list[str] | None, flags: dict[str, Any]) -> Any:
-    from backwater.experiments.experiment import Experiment, load_experiment, read_scenario, shipped
-    from backwater.files import read_table
+    from backwater.experiments.experiment import Experiment, is_experiment, load_experiment, read_scenario, shipped
     from backwater.models import MODELS
     from backwater.run import Run
 
@@ -246,7 +251,7 @@ def _experiment(what: str, over: list[str] | None, changes: list[str] | None, fl
     check(
         is_file or what in names, "experiment", what, f"must be an experiment, a model or a file{nearest(what, names)}"
     )
-    if what in shipped() or (is_file and "sweep" in read_table(what)):
+    if is_experiment(what):
         experiment = load_experiment(what)
         scenario, carried, axes = experiment.scenario, experiment.run.plain(), dict(experiment.sweep)
         rest = {"question": experiment.question, "cases": experiment.cases, "observed": experiment.observed}

@@ -206,6 +206,12 @@ def load_experiment(what: str) -> Experiment:
     return experiment_from(table)
 
 
+def is_experiment(what: str) -> bool:
+    """Whether ``what`` names a shipped experiment or a file that is one, not a scenario."""
+    is_file = bool(Path(what).suffix) or Path(what).exists()
+    return "sweep" in files.read_table(what) if is_file else what in shipped()
+
+
 def shipped() -> list[str]:
     """Names of the shipped experiments."""
     return sorted(path.stem for path in SHIPPED.glob("*.toml"))

@@ -49,6 +49,7 @@ def test_list_show_check_and_steps_tell(files, capsys):
     (files / "copy.toml").write_text(shown)
     assert bw.load(files / "copy.toml").queue.capacity == 7
     assert "G/G/8/208" in run(capsys, "check", "thumbnails")[1]
+    assert "threshold: valid, 36 points" in run(capsys, "check", "threshold")[1]
     told = run(capsys, "steps", "thumbnails", "--set", "queue.capacity=0", "--set", "workers.count=1", "--first", "30")[
         1
     ]
