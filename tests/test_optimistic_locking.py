@@ -2,49 +2,61 @@
 
 import json
 
-import numpy as np
 import pytest
 from conftest import SHARED
-from scipy.stats import norm
+from scipy.stats import ttest_ind_from_stats
 
 import backwater as bw
 from backwater.experiments import optimistic_locking as occ
 
 FILE = SHARED / "reference" / "aws_backoff.json"
 ROWS = json.loads(FILE.read_text("utf-8"))["rows"] if FILE.exists() else []
-REPLICATIONS = {1: 300, 2: 200, 10: 200, 50: 60, 100: 40, 200: 20}
+REPLICATIONS = {1: 500, 2: 500, 10: 500, 50: 150, 100: 80, 200: 60}
 WANTED = {(row["strategy"], row["clients"]): row for row in ROWS if row["clients"] in REPLICATIONS}
-# 60 comparisons that together fail by chance once in 10,000 times, means of 20 and more being normal enough.
-Z = norm.isf(1e-4 / (2 * 2 * len(REPLICATIONS) * len(occ.STRATEGIES)))
+# 60 comparisons that together fail by chance at most once in 10,000 times. Welch's t and not the normal law: with our
+# standard errors estimated from few replications, the normal law would fail several times as often as it says.
+CHANCE = 1e-4 / (2 * len(REPLICATIONS) * len(occ.STRATEGIES))
 
 
-def both(strategy: str, clients: int) -> dict[str, tuple[float, float]]:
-    """Mean and standard error of the calls and of the completion time [ms]."""
-    table = occ.study((clients,), (strategy,), replications=REPLICATIONS[clients], seed=12)
-    row = table.iloc[0]
-    return {"calls": (row["calls"], row["calls_se"]),
-            "completion_time": (1000 * row["completion_time"], 1000 * row["completion_time_se"])}  # fmt: skip
-
-
-def apart(ours: tuple[float, float], reference: dict) -> float:
-    """How many standard errors our mean is from the reference's."""
-    error = np.hypot(ours[1], reference["se"])
-    return 0.0 if ours[0] == reference["mean"] else abs(ours[0] - reference["mean"]) / max(error, 1e-12)
+def chances(strategy: str, clients: int) -> dict[str, float]:
+    """Chance of mean calls and times at least this far from the reference's, were both simulators the same."""
+    n, wanted, found = REPLICATIONS[clients], WANTED[strategy, clients], {}
+    row = occ.study((clients,), (strategy,), replications=n, seed=12).iloc[0]
+    for name, unit in (("calls", 1), ("completion_time", 1000)):  # the reference's time is in ms
+        mean, sd, other = unit * row[name], unit * row[f"{name}_se"] * n**0.5, wanted[name]
+        test = (mean, sd, n, other["mean"], other["sd"], wanted["reps"])
+        certain = sd == other["sd"] == 0  # one or two clients make the same number of calls in every run
+        found[name] = float(mean == other["mean"]) if certain else ttest_ind_from_stats(*test, equal_var=False).pvalue
+    return found
 
 
 @pytest.mark.skipif(not FILE.exists(), reason="the reference is not here")
 @pytest.mark.parametrize("clients", REPLICATIONS)
 @pytest.mark.parametrize("strategy", occ.STRATEGIES)
 def test_calls_and_time_are_those_of_the_published_simulator(strategy, clients):
-    for name, ours in both(strategy, clients).items():
-        assert apart(ours, WANTED[strategy, clients][name]) <= Z, name
+    for name, chance in chances(strategy, clients).items():
+        assert chance >= CHANCE, name
 
 
 @pytest.mark.skipif(not FILE.exists(), reason="the reference is not here")
-def test_another_way_of_backing_off_in_its_place_would_be_caught(monkeypatch):
-    wrong = bw.Retry(base="10 ms", factor=1.5, cap="2 s", jitter="full", max_attempts="forever")
-    monkeypatch.setitem(occ.STRATEGIES, "decorrelated", wrong)
-    assert apart(both("decorrelated", 50)["calls"], WANTED["decorrelated", 50]["calls"]) > Z
+@pytest.mark.parametrize(
+    ("strategy", "wrong"),
+    [
+        ("decorrelated", {"factor": 1.5, "base": "10 ms", "jitter": "full"}),
+        ("full_jitter", {"base": "5 ms", "jitter": "full"}),  # backs off before it counts the failure
+        ("equal_jitter", {"base": "10 ms", "jitter": "full"}),
+    ],
+)
+def test_another_way_of_backing_off_in_its_place_would_be_caught(strategy, wrong, monkeypatch):
+    monkeypatch.setitem(occ.STRATEGIES, strategy, bw.Retry(cap="2 s", max_attempts="forever", **wrong))
+    assert chances(strategy, 50)["calls"] < CHANCE
+
+
+@pytest.mark.skipif(not FILE.exists(), reason="the reference is not here")
+def test_decorrelated_pauses_that_double_instead_of_tripling_would_be_caught(monkeypatch):
+    right = occ.pause
+    monkeypatch.setattr(occ, "pause", lambda policy, failed, last, *at: right(policy, failed, last * 2 / 3, *at))
+    assert chances("decorrelated", 50)["calls"] < CHANCE
 
 
 def test_two_clients_always_need_three_calls_and_one_client_one():
