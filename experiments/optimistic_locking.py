@@ -25,10 +25,10 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 import simpy
-from numba import njit
 
 from backwater.components.client import Retry, backoff
 from backwater.errors import ScenarioError, check, nearest
+from backwater.jit import compiled
 from backwater.quantile import normal_quantile
 from backwater.random import BACKOFF, REPLICATIONS, SERVICE, seed_word, uniform
 
@@ -68,14 +68,14 @@ class Row:
         return current
 
 
-@njit(cache=True)
+@compiled
 def delay(seed, replication, client, index):  # type: ignore[no-untyped-def]
     """How long a client's message number ``index`` (0, 1, ...) is on the network [s]."""
     u = uniform(seed, replication, 0, client, SERVICE, index)
     return abs(DELAY_MEAN + DELAY_SD * normal_quantile(u))
 
 
-@njit(cache=True)
+@compiled
 def pause(policy, failed, previous, seed, replication, client):  # type: ignore[no-untyped-def]
     """How long a client waits after its ``failed``-th failed write (1, 2, ...) [s]; ``previous`` as in ``backoff``."""
     return backoff(policy, failed, previous, uniform(seed, replication, 0, client, BACKOFF, failed))

@@ -11,30 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from backwater import outcome
 from backwater.errors import ScenarioError, check
+from backwater.jit import source_digest
 from backwater.run import Run
 from backwater.scenario import Scenario
 
 
-@cache
-def code_digest() -> str:
-    """SHA-256 of the sources that decide the numbers; a point of other code is never taken up again."""
-    folder = Path(outcome.__file__).parent
-    content = hashlib.sha256()
-    for file in sorted(folder.rglob("*.py")):
-        if "experiments" not in file.parts and "models" not in file.parts:
-            content.update(file.read_bytes())
-    return content.hexdigest()
-
-
 def key(scenario: Scenario, run: Run) -> str:
-    """The name of a point: what it simulates, how, and by which code; 32 hexadecimal digits."""
-    said = json.dumps([scenario.digest, run.plain(), code_digest()], sort_keys=True)
+    """The name of a point: what it simulates, how, and by which code; 32 hexadecimal digits.
+
+    A point of other code is never taken up again.
+    """
+    said = json.dumps([scenario.digest, run.plain(), source_digest()], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()[:32]
 
 

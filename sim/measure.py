@@ -1,38 +1,87 @@
 """The folds that both engines share: rows and changes of state -> counters, histograms, time integrals, series.
 
-Rows come in chunks while a run goes on, so memory does not grow with its length. Sums depend on their order; both
-engines feed the same folds in the same order of events, and neither sums by itself.
+Rows and changes are folded while a run goes on, so memory does not grow with its length. Sums depend on their order;
+both engines feed the same folds in the same order of events, and neither sums by itself.
+
+Time is cut into segments at every start and end of a view; a gauge's integral and peak are kept for the present segment
+and handed to the views that cover it when it ends. What counts either belongs to the main view or came before it:
+a counter is added to once, and the whole run is the sum of both (``SPLIT``).
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from backwater import outcome as o
-from backwater.outcome import BINS, COUNTERS, FIRST_OCTAVE, GAUGES, LATENCIES, MAIN, OCTAVES, SUB, WHOLE, Outcome
-from backwater.run import Run
+from backwater.jit import compiled, inlined, inner, rule
+from backwater.outcome import BINS, COUNTERS, FIRST_OCTAVE, GAUGES, LATENCIES, MAIN, OCTAVES, SUB
 
 Array = npt.NDArray[np.float64]
 
-(N_ATTEMPTS, N_REJECTED, N_ACCEPTED, N_TIMED_OUT, N_CANCELLED, N_SPILLED, S_DISK,
- N_SERVED, N_USEFUL, N_DUPLICATES, S_BUSY, S_WASTED, S_WAITED, S_MEMORY, S_HELD, N_AWAITED,
- N_ARRIVED, N_UNFINISHED, N_RESOLVED, N_COMPLETED, N_GAVE_UP, N_DROPPED, N_LOST, N_DEAD,
- N_JOB_ATTEMPTS, N_ON_TIME, N_DUE, S_ALIVE) = range(len(COUNTERS))  # fmt: skip
 WAIT, SOJOURN, LATENCY, BLOCKED = range(len(LATENCIES))
+KINDS = len(GAUGES)
+_FIRST_BIN = (FIRST_OCTAVE + 1022) * SUB - 1  # what the upper 20 bits of a float are above its bin's number
+_DROP_BITS = 52 - (SUB.bit_length() - 1)
+
+#: A gauge in the present segment: its value, since when it has been accounted for [s], time integral and peak.
+GAUGE = np.dtype([("value", "f8"), ("last", "f8"), ("area", "f8"), ("peak", "f8")])
+#: When folding must stop and think: the earlier of the next sample and the end of the segment [s]; how many samples
+#: were taken, which segment it is, its start, and when nothing waited or was served for the first time [s].
+CLOCK = np.dtype([
+    ("next", "f8"), ("sample", "f8"), ("every", "f8"), ("edge", "f8"), ("start", "f8"), ("drained", "f8"),
+    ("samples", "i8"), ("segment", "i8"),
+])  # fmt: skip
 
 
-@njit(cache=True)
+#: What is counted and summed in one view and place; ``sums`` and ``tops`` of the latencies [s].
+CELL = np.dtype([
+    *((name, "f8") for name in COUNTERS), ("oldest", "f8"), ("sums", "f8", (len(LATENCIES),)),
+    ("tops", "f8", (len(LATENCIES),)),
+])  # fmt: skip
+#: Rows as records, all float64.
+ATTEMPT_ROW = np.dtype([({"class": "job_class"}.get(column.name, column.name), "f8") for column in o.ATTEMPT])
+JOB_ROW = np.dtype([({"class": "job_class"}.get(column.name, column.name), "f8") for column in o.JOB])
+
+
+class Books(NamedTuple):
+    """The arrays that the folds fill. Place 0 is all classes together, then each class where there are several.
+
+    cells       CELL records: by view, then by place
+    histograms  the same, shape (views * places, latencies * BINS)
+    places      how many places there are
+    gauges      GAUGE records: those of place 0 in the order of GAUGES, then those of the first class, ...
+    clock       one CLOCK record
+    edges       where segments end [s]
+    """
+
+    ends: Array
+    deadlines: Array
+    cells: npt.NDArray[np.void]
+    histograms: npt.NDArray[np.int64]
+    places: int
+    gauges: npt.NDArray[np.void]
+    clock: npt.NDArray[np.void]
+    edges: Array
+    areas: Array
+    peaks: Array
+    samples: Array
+
+
+def alone(size: int, kind: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Zeros with free room after them: two threads that write to one line of the cache are a fourth slower."""
+    kind = np.dtype(kind)
+    return np.zeros(size + -(-256 // kind.itemsize), kind)[:size]
+
+
+@rule
 def bin_of(x):  # type: ignore[no-untyped-def]
-    """The bin of a time [s]."""
-    if x < 2.0 ** (FIRST_OCTAVE - 1):
-        return 0
-    mantissa, exponent = math.frexp(x)
-    place = (exponent - FIRST_OCTAVE) * SUB + int((mantissa - 0.5) * (2 * SUB))
-    return 1 + min(place, OCTAVES * SUB - 1)
+    """The bin of a time [s]: the exponent and the first eight bits of the mantissa."""
+    place = (np.float64(x).view(np.int64) >> _DROP_BITS) - _FIRST_BIN
+    return min(max(place, 0), OCTAVES * SUB)
 
 
 def edges() -> Array:
@@ -41,226 +90,280 @@ def edges() -> Array:
     return np.concatenate([[0.0], (0.5 + place / (2 * SUB)) * 2.0 ** (octave + FIRST_OCTAVE)])
 
 
-@njit(cache=True)
-def _note(histograms, sums, tops, metric, x):  # type: ignore[no-untyped-def]
-    histograms[metric, bin_of(x)] += 1
-    sums[metric] += x
-    tops[metric] = max(tops[metric], x)
+@inlined
+def _note(books, at, metric, x):  # type: ignore[no-untyped-def]
+    """A latency of ``x`` [s], in the cell of number ``at``."""
+    cell = books.cells[at]
+    books.histograms[at, metric * BINS + bin_of(x)] += 1
+    cell.sums[metric] += x
+    if x > cell.tops[metric]:
+        cell.tops[metric] = x
 
 
-@njit(cache=True)
-def _belongs(view, start, end, at, arrived):  # type: ignore[no-untyped-def]
-    """The whole run holds all; the main window goes by when it happens, a named one by when the job arrived."""
-    if view == WHOLE:
-        return True
-    moment = at if view == MAIN else arrived
-    return start <= moment < end or (view == MAIN and moment == end)
+@inlined
+def _place(books, job):  # type: ignore[no-untyped-def]
+    return int(job.job_class) + 1 if books.places > 1 else 0
 
 
-@njit(cache=True)
-def fold_attempts(rows, ends, counters, histograms, sums, tops, oldest):  # type: ignore[no-untyped-def]
-    """Fold rows of ended attempts, shape (n, len(ATTEMPT))."""
-    for row in rows:
-        c = int(row[2]) + 1
-        arrived, sent, accepted, taken, started, ended = row[4], row[5], row[6], row[7], row[8], row[9]
-        spilled, size, result = row[11] > 0, row[13], int(row[16])
-        held, served = not math.isnan(taken), row[15] > 0
-        leave = taken if held else ended
-        waits = not math.isnan(accepted)
-        unwanted = result == o.CANCELLED or result == o.ABANDONED_COMPLETED or row[14] > 0
-        counters[WHOLE, c, N_AWAITED] += (result == o.UNFINISHED or result == o.DROPPED) and row[14] == 0
-        for view in range(ends.shape[0]):
-            start, end = ends[view, 0], ends[view, 1]
-            count = counters[view, c]
-            if _belongs(view, start, end, sent, arrived):
-                count[N_ATTEMPTS] += 1
-                count[N_REJECTED] += result == o.REJECTED
-                count[N_ACCEPTED] += waits
-                count[N_TIMED_OUT] += row[14]
-                count[N_CANCELLED] += result == o.CANCELLED
-                count[N_SPILLED] += row[11]
-                count[S_DISK] += row[12]
-            now = _belongs(view, start, end, ended, arrived)
-            if now and served:
-                count[N_SERVED] += 1
-                count[N_USEFUL] += result == o.COMPLETED
-                count[N_DUPLICATES] += row[15] == 2
-                _note(histograms[view, c], sums[view, c], tops[view, c], SOJOURN, ended - accepted)
-            if now and not math.isnan(started) and result != o.UNFINISHED:
-                _note(histograms[view, c], sums[view, c], tops[view, c], WAIT, started - accepted)
-            if held and (view <= MAIN or now):
-                low, high = (max(taken, start), min(ended, end)) if view <= MAIN else (taken, ended)
-                count[S_BUSY] += max(high - low, 0.0)
-                count[S_WASTED] += max(high - low, 0.0) if unwanted else 0.0
-            if waits:
-                low, high = max(accepted, start), min(leave, end)
-                if high >= low:
-                    oldest[view, c] = max(oldest[view, c], high - accepted)
-                if view == WHOLE:
-                    count[S_WAITED] += leave - accepted
-                    if spilled:
-                        count[S_HELD] += size * ((started if not math.isnan(started) else ended) - accepted)
-                    else:
-                        count[S_MEMORY] += size * (leave - accepted)
+@inlined
+def _count_sent(attempt, result, cell):  # type: ignore[no-untyped-def]
+    """What an accepted attempt counts for in the view in which it was sent."""
+    cell.attempts += 1
+    cell.accepted += 1
+    if result == o.REJECTED:
+        cell.rejected += 1
+    if result == o.CANCELLED:
+        cell.cancelled += 1
+    if attempt.timed_out > 0:
+        cell.timed_out += 1
+    if attempt.spilled > 0:
+        cell.spilled += 1
+        cell.disk_time += attempt.disk
 
 
-@njit(cache=True)
-def fold_jobs(rows, ends, deadlines, counters, histograms, sums, tops):  # type: ignore[no-untyped-def]
-    """Fold rows of ended jobs, shape (n, len(JOB)); ``deadlines`` by class [s], infinite where there is none."""
-    for row in rows:
-        c = int(row[2]) + 1
-        arrived, ended, attempts, result = row[3], row[4], row[5], int(row[6])
-        due = deadlines[c - 1]
-        for view in range(ends.shape[0]):
-            start, end = ends[view, 0], ends[view, 1]
-            count = counters[view, c]
-            if _belongs(view, start, end, arrived, arrived):
-                count[N_ARRIVED] += 1
-                count[N_UNFINISHED] += result == o.JOB_UNFINISHED
-            if view == WHOLE:
-                count[S_ALIVE] += ended - arrived
-                count[N_JOB_ATTEMPTS] += attempts
-            if result == o.JOB_UNFINISHED or not _belongs(view, start, end, ended, arrived):
-                continue
-            count[N_RESOLVED] += 1
-            count[N_COMPLETED + result] += 1
-            if view != WHOLE:
-                count[N_JOB_ATTEMPTS] += attempts
-            if due < math.inf:
-                count[N_DUE] += 1
-                count[N_ON_TIME] += result == o.JOB_COMPLETED and ended - arrived <= due
-            _note(histograms[view, c], sums[view, c], tops[view, c], BLOCKED, ended - arrived)
-            if result == o.JOB_COMPLETED:
-                _note(histograms[view, c], sums[view, c], tops[view, c], LATENCY, ended - arrived)
+@inlined
+def _count_served(served, result, cell):  # type: ignore[no-untyped-def]
+    """What a completed service counts for in the view in which it ended."""
+    cell.served += 1
+    cell.useful += result == o.COMPLETED
+    cell.duplicates += served == 2
 
 
-@njit(cache=True)
-def _advance(value, last, now, ends, area, peak):  # type: ignore[no-untyped-def]
-    """Account for a gauge that had ``value`` from ``last`` until ``now``; what lasted no time leaves no trace."""
-    for view in range(ends.shape[0]):
-        low, high = max(last, ends[view, 0]), min(now, ends[view, 1])
-        if high > low:
-            area[view] += value * (high - low)
-            peak[view] = max(peak[view], value)
+@inlined
+def _note_ended(books, attempt, served, ended, at):  # type: ignore[no-untyped-def]
+    """Wait and sojourn of an attempt that ended in a view."""
+    if served > 0:
+        _note(books, at, SOJOURN, ended - attempt.accepted)
+    _note(books, at, WAIT, attempt.started - attempt.accepted)
 
 
-@njit(cache=True)
-def fold_changes(rows, ends, value, last, areas, peaks, clock, every, samples):  # type: ignore[no-untyped-def]
-    """Fold changes of state, shape (n, 4); ``clock`` holds the next sample's number and when all was idle first."""
-    for row in rows:
-        now, g, c, by = row[0], int(row[1]), int(row[2]) + 1, row[3]
-        while clock[0] * every < now:
-            samples[int(clock[0])] = value[:, 0]
-            clock[0] += 1.0
-        for place in (0, c):
-            if value[g, place] != 0.0:
-                _advance(value[g, place], last[g, place], now, ends, areas[:, g, place], peaks[:, g, place])
-            value[g, place] += by
-            last[g, place] = now
-        if math.isnan(clock[1]) and value[o.WAITING, 0] + value[o.BUSY, 0] == 0.0 and now > 0.0:
-            clock[1] = now
+@inlined
+def _unwanted(attempt, result):  # type: ignore[no-untyped-def]
+    return result == o.CANCELLED or result == o.ABANDONED_COMPLETED or attempt.timed_out > 0
 
 
-@njit(cache=True)
+@inlined
+def _attempt_over_time(books, job, attempt, result, ended, c):  # type: ignore[no-untyped-def]
+    """An accepted attempt's shares of the time integrals, of the whole run and of the main view; its age."""
+    accepted, taken, started = attempt.accepted, attempt.taken, attempt.started
+    whole, main, start = books.cells[c], books.cells[MAIN * books.places + c], books.ends[MAIN, 0]
+    leave = ended
+    if taken == taken:
+        leave, counted = taken, max(ended - max(taken, start), 0.0)
+        whole.busy_time += ended - taken
+        main.busy_time += counted
+        if _unwanted(attempt, result):
+            whole.wasted_time += ended - taken
+            main.wasted_time += counted
+    whole.waited += leave - accepted
+    if leave >= start and leave - accepted > main.oldest:
+        main.oldest = leave - accepted
+    if attempt.spilled > 0:
+        whole.held_time += job.size * ((started if started == started else ended) - accepted)
+    else:
+        whole.memory_time += job.size * (leave - accepted)
+
+
+@inner
+def _attempt_in_windows(books, job, attempt, served, result, ended):  # type: ignore[no-untyped-def]
+    """An attempt in the named windows: it belongs to those in which its job arrived."""
+    accepted, taken, c = attempt.accepted, attempt.taken, _place(books, job)
+    for view in range(MAIN + 1, books.ends.shape[0]):
+        start, end, at = books.ends[view, 0], books.ends[view, 1], view * books.places + c
+        cell = books.cells[at]
+        low, high = max(accepted, start), min(taken if taken == taken else ended, end)
+        if high >= low:
+            cell.oldest = max(cell.oldest, high - accepted)
+        if not start <= job.arrived < end:
+            continue
+        _count_sent(attempt, result, cell)
+        if served > 0:
+            _count_served(served, result, cell)
+        if attempt.started == attempt.started and result != o.UNFINISHED:
+            _note_ended(books, attempt, served, ended, at)
+        if taken == taken:
+            cell.busy_time += ended - taken
+            cell.wasted_time += ended - taken if _unwanted(attempt, result) else 0.0
+
+
+@inlined
+def fold_rejected(books, job, sent):  # type: ignore[no-untyped-def]
+    """Fold an attempt that was turned away when it was sent; there are many of these where queues are short."""
+    c = _place(books, job)
+    cell = books.cells[MAIN * books.places + c if sent >= books.ends[MAIN, 0] else c]
+    cell.attempts += 1
+    cell.rejected += 1
+    for view in range(MAIN + 1, books.ends.shape[0]):
+        if books.ends[view, 0] <= job.arrived < books.ends[view, 1]:
+            books.cells[view * books.places + c].attempts += 1
+            books.cells[view * books.places + c].rejected += 1
+
+
+@inlined
+def fold_attempt(books, job, attempt, served, result, ended):  # type: ignore[no-untyped-def]
+    """Fold an accepted attempt that has ended: records with the fields that these functions name.
+
+    served  as in its row
+    """
+    start, c = books.ends[MAIN, 0], _place(books, job)
+    main = MAIN * books.places + c
+    _count_sent(attempt, result, books.cells[main if attempt.sent >= start else c])
+    if (result == o.UNFINISHED or result == o.DROPPED) and attempt.timed_out == 0:
+        books.cells[c].awaited += 1
+    if served > 0:
+        _count_served(served, result, books.cells[main if ended >= start else c])
+    if ended >= start and attempt.started == attempt.started and result != o.UNFINISHED:
+        _note_ended(books, attempt, served, ended, main)
+    _attempt_over_time(books, job, attempt, result, ended, c)
+    if books.ends.shape[0] > MAIN + 1:
+        _attempt_in_windows(books, job, attempt, served, result, ended)
+
+
+@compiled
+def fold_attempts(books, rows):  # type: ignore[no-untyped-def]
+    """Fold ATTEMPT_ROW records."""
+    for n in range(len(rows)):
+        row = rows[n]
+        if row.accepted == row.accepted:
+            fold_attempt(books, row, row, row.served, row.outcome, row.ended)
+        else:
+            fold_rejected(books, row, row.sent)
+
+
+@inlined
+def _job_resolved(books, job, result, life, at):  # type: ignore[no-untyped-def]
+    """A job that ended with an answer, in a cell to which it belongs."""
+    cell, due = books.cells[at], books.deadlines[int(job.job_class)]
+    cell.resolved += 1
+    if result == o.JOB_COMPLETED:
+        cell.completed += 1
+    elif result == o.JOB_GAVE_UP:
+        cell.gave_up += 1
+    else:
+        cell.dropped += 1
+    if due < math.inf:
+        cell.due += 1
+        cell.on_time += result == o.JOB_COMPLETED and life <= due
+    if at >= MAIN * books.places:
+        cell.job_attempts += job.attempts
+        _note(books, at, BLOCKED, life)
+        if result == o.JOB_COMPLETED:
+            _note(books, at, LATENCY, life)
+
+
+@inner
+def _job_in_windows(books, job, result, ended):  # type: ignore[no-untyped-def]
+    """A job in the named windows in which it arrived."""
+    for view in range(MAIN + 1, books.ends.shape[0]):
+        if books.ends[view, 0] <= job.arrived < books.ends[view, 1]:
+            at = view * books.places + _place(books, job)
+            books.cells[at].arrived += 1
+            if result == o.JOB_UNFINISHED:
+                books.cells[at].unfinished += 1
+            else:
+                _job_resolved(books, job, result, ended - job.arrived, at)
+
+
+@inlined
+def fold_job(books, job, result, ended):  # type: ignore[no-untyped-def]
+    """Fold a job that has ended: a record with the fields that these functions name."""
+    start, c = books.ends[MAIN, 0], _place(books, job)
+    main, life, whole = MAIN * books.places + c, ended - job.arrived, books.cells[c]
+    cell = books.cells[main if job.arrived >= start else c]
+    cell.arrived += 1
+    whole.alive_time += life
+    whole.job_attempts += job.attempts
+    if result == o.JOB_UNFINISHED:
+        cell.unfinished += 1
+    else:
+        _job_resolved(books, job, result, life, main if ended >= start else c)
+    if books.ends.shape[0] > MAIN + 1:
+        _job_in_windows(books, job, result, ended)
+
+
+@compiled
+def fold_jobs(books, rows):  # type: ignore[no-untyped-def]
+    """Fold JOB_ROW records."""
+    for n in range(len(rows)):
+        fold_job(books, rows[n], rows[n].outcome, rows[n].ended)
+
+
+@inlined
+def _account(gauge, now):  # type: ignore[no-untyped-def]
+    """Account for a gauge up to now; what lasted no time leaves no trace."""
+    gauge.area += gauge.value * (now - gauge.last)
+    if now > gauge.last and gauge.value > gauge.peak:
+        gauge.peak = gauge.value
+    gauge.last = now
+
+
+@compiled
+def end_segment(books, now):  # type: ignore[no-untyped-def]
+    """Hand the gauges' integrals and peaks to the views that cover the segment that ends now, and begin the next."""
+    start = books.clock[0].start
+    for n in range(len(books.gauges)):
+        gauge, place, kind = books.gauges[n], n // KINDS, n % KINDS
+        _account(gauge, now)
+        for view in range(books.ends.shape[0]):
+            if books.ends[view, 0] <= start and now <= books.ends[view, 1]:
+                books.areas[view, kind, place] += gauge.area
+                books.peaks[view, kind, place] = max(books.peaks[view, kind, place], gauge.peak)
+        gauge.area = gauge.peak = 0.0
+    books.clock[0].start = now
+
+
+@inlined
+def cross(books, now):  # type: ignore[no-untyped-def]
+    """Time goes on: take the samples that are due before now, and end the segments that end before it."""
+    if books.clock[0].next < now:
+        cross_now(books, now)
+
+
+@compiled
+def cross_now(books, now):  # type: ignore[no-untyped-def]
+    """What ``cross`` does when there is something to do."""
+    clock = books.clock[0]
+    while clock.next < now:
+        if clock.sample == clock.next:
+            for kind in range(KINDS):
+                books.samples[clock.samples, kind] = books.gauges[kind].value
+            clock.samples += 1
+            clock.sample = clock.samples * clock.every
+        if clock.edge == clock.next:
+            end_segment(books, clock.edge)
+            clock.segment += 1
+            clock.edge = books.edges[clock.segment]
+        clock.next = min(clock.sample, clock.edge)
+
+
+@inlined
+def change(books, now, kind, job_class, by):  # type: ignore[no-untyped-def]
+    """A gauge of a class changes, now [s], after ``cross``. Changes come in the order in which they happen."""
+    gauge = books.gauges[kind]
+    _account(gauge, now)
+    gauge.value += by
+    if books.places > 1:
+        own = books.gauges[(job_class + 1) * KINDS + kind]
+        _account(own, now)
+        own.value += by
+    # Whoever waits does so because all workers are busy: only the end of a service can leave nobody.
+    if kind == o.BUSY and by < 0.0 and gauge.value == books.gauges[o.WAITING].value == 0.0:
+        clock = books.clock[0]
+        clock.drained = now if clock.drained != clock.drained else clock.drained
+
+
+@compiled
+def fold_changes(books, rows):  # type: ignore[no-untyped-def]
+    """Fold changes of state, rows (time [s], gauge, class, by how much)."""
+    for n in range(len(rows)):
+        row = rows[n]
+        cross(books, row[0])
+        change(books, row[0], int(row[1]), int(row[2]), row[3])
+
+
+@compiled
 def count_rows(when, wanted, every, counts):  # type: ignore[no-untyped-def]
     """Count wanted rows by the interval that ends at or after their time: (0, every], (every, 2 every], ..."""
     for i in range(len(when)):
         if wanted[i]:
             counts[max(math.ceil(when[i] / every) - 1, 0)] += 1.0
-
-
-class Fold:
-    """Takes a run's rows and changes chunk by chunk; ``close`` gives its Outcome."""
-
-    def __init__(self, run: Run, deadlines: Array) -> None:
-        views, classes = 2 + len(run.windows), len(deadlines) + 1
-        self.run, self.deadlines = run, deadlines
-        self.ends = np.array([[0.0, math.inf], [run.warmup, math.inf], *map(list, run.windows.values())])
-        self.counters = np.zeros((views, classes, len(COUNTERS)))
-        self.histograms = np.zeros((views, classes, len(LATENCIES), BINS), np.int64)
-        self.sums = np.zeros((views, classes, len(LATENCIES)))
-        self.tops = np.zeros((views, classes, len(LATENCIES)))
-        self.oldest = np.zeros((views, classes))
-        self.value, self.last = np.zeros((len(GAUGES), classes)), np.zeros((len(GAUGES), classes))
-        self.areas = np.zeros((views, len(GAUGES), classes))
-        self.peaks = np.zeros((views, len(GAUGES), classes))
-        self.clock = np.array([0.0, math.nan])
-        self.every = math.inf if run.sample is None else run.sample
-        self.samples = np.zeros((1, len(GAUGES)))
-        self.counts = {name: np.zeros(1) for name in ("attempts", "rejected", "completed")}
-        self.kept: dict[str, list[Array]] = {"attempts": [], "jobs": []}
-        self.keep = set(run.record) | ({"attempts", "jobs"} if "events" in run.record else set())
-
-    def attempts(self, rows: Array) -> None:
-        """Fold ended attempts, in the order in which they ended."""
-        fold_attempts(rows, self.ends, self.counters, self.histograms, self.sums, self.tops, self.oldest)
-        self._keep("attempts", rows)
-        if math.isfinite(self.every) and len(rows):
-            self._count("attempts", rows[:, 5], np.ones(len(rows), np.bool_))
-            self._count("rejected", rows[:, 9], rows[:, 16] == o.REJECTED)
-
-    def jobs(self, rows: Array) -> None:
-        """Fold ended jobs, in the order in which they ended."""
-        fold_jobs(rows, self.ends, self.deadlines, self.counters, self.histograms, self.sums, self.tops)
-        self._keep("jobs", rows)
-        if math.isfinite(self.every) and len(rows):
-            self._count("completed", rows[:, 4], rows[:, 6] == o.JOB_COMPLETED)
-
-    def changes(self, rows: Array) -> None:
-        """Fold changes of state, in the order in which they happened."""
-        if len(rows):
-            if math.isfinite(self.every):
-                self.samples = _room(self.samples, int(rows[-1, 0] / self.every) + 2)
-            fold_changes(
-                rows, self.ends, self.value, self.last, self.areas, self.peaks, self.clock, self.every, self.samples
-            )
-
-    def _keep(self, name: str, rows: Array) -> None:
-        if name in self.keep:
-            self.kept[name].append(rows.copy())
-
-    def _count(self, name: str, when: Array, wanted: npt.NDArray[np.bool_]) -> None:
-        self.counts[name] = _room(self.counts[name], int(when.max() / self.every) + 2)
-        count_rows(when, wanted, self.every, self.counts[name])
-
-    def close(self, end: float) -> Outcome:
-        """The outcome of a run that ended at ``end`` [s]."""
-        self.ends[:2, 1] = end
-        marks = [
-            [end, gauge, job_class, 0.0] for gauge in range(len(GAUGES)) for job_class in range(len(self.deadlines))
-        ]
-        self.changes(np.array(marks))
-        # The row of all classes is their sum, or their highest.
-        for part in (self.counters, self.histograms, self.sums):
-            part[:, 0] = part[:, 1:].sum(axis=1)
-        for highest in (self.tops, self.oldest):
-            highest[:, 0] = highest[:, 1:].max(axis=1)
-        return Outcome(
-            end=end, ends=self.ends, counters=self.counters, histograms=self.histograms, sums=self.sums, tops=self.tops,
-            areas=self.areas, peaks=self.peaks, oldest=self.oldest, gauges=self.value, drained=float(self.clock[1]),
-            attempts=self._rows("attempts"), jobs=self._rows("jobs"), series=self._series(end),
-        )  # fmt: skip
-
-    def _rows(self, name: str) -> Array | None:
-        width = len(o.ATTEMPT if name == "attempts" else o.JOB)
-        return np.concatenate([np.empty((0, width)), *self.kept[name]]) if name in self.keep else None
-
-    def _series(self, end: float) -> dict[str, Array]:
-        if not math.isfinite(self.every):
-            return {}
-        n = int(end / self.every) + 1
-        self.samples = _room(self.samples, n)
-        self.samples[int(self.clock[0]) : n] = self.value[:, 0]
-        out = {"time": np.arange(n) * self.every}
-        out |= {gauge: self.samples[:n, index].copy() for index, gauge in enumerate(GAUGES)}
-        # The count of an interval stands at the interval's end.
-        return out | {name: np.append(0.0, _room(counts, n)[: n - 1]) for name, counts in self.counts.items()}
-
-
-def _room(array: Array, n: int) -> Array:
-    """The array, or a longer copy with room for ``n``."""
-    if len(array) >= n:
-        return array
-    out = np.zeros((max(n, 2 * len(array)), *array.shape[1:]))
-    out[: len(array)] = array
-    return out

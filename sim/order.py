@@ -5,7 +5,7 @@ What frees comes before what asks. Ranks are append-only.
 
 from __future__ import annotations
 
-from numba import njit
+from backwater.jit import compiled
 
 FAULT, DISK, COMPLETION, DELIVERY, TIMEOUT, RETRY, ARRIVAL, SAMPLE = range(8)
 
@@ -15,12 +15,18 @@ LAST = 2**62 - 1  # after every other event of its instant
 ATTEMPT_MAX = 2**ATTEMPT_BITS - 1
 
 
+@compiled
+def at(rank, place, attempt):  # type: ignore[no-untyped-def]
+    """The place of an event of an attempt, from the part that all events of its job share."""
+    return place + (rank << RANK_SHIFT) + min(attempt, ATTEMPT_MAX)
+
+
 def place(source: int, job: int) -> int:
     """The part of a key that all events of a job share: a key is ``place + (rank << RANK_SHIFT) + attempt``."""
     return (source << JOB_BITS | job) << ATTEMPT_BITS
 
 
-@njit(cache=True)
+@compiled
 def key(rank, source, job, attempt):  # type: ignore[no-untyped-def]
     """The place of an event among those of its instant: smaller comes first.
 

@@ -124,8 +124,8 @@ def assert_identical(left: Outcome, right: Outcome) -> None:
         a, b = getattr(left, name), getattr(right, name)
         if isinstance(a, dict):
             _same_series(a, b)
-        elif a is not None and not np.array_equal(a, b, equal_nan=True):
-            raise AssertionError(f"{name} differ: {a} and {b}")
+        elif a is not None:
+            _same_values(name, np.asarray(a), np.asarray(b))
 
 
 def _same_rows(name: str, a: Array, b: Array, columns: list[str]) -> None:
@@ -138,10 +138,17 @@ def _same_rows(name: str, a: Array, b: Array, columns: list[str]) -> None:
         raise AssertionError(f"{name}: {len(a)} rows and {len(b)} rows")
 
 
+def _same_values(name: str, a: npt.NDArray[Any], b: npt.NDArray[Any]) -> None:
+    same = (a == b) | ((a != a) & (b != b))
+    if a.shape != b.shape or not same.all():
+        place = tuple(int(n) for n in np.argwhere(~same)[0]) if a.shape == b.shape else ()
+        column = f" ({COUNTERS[place[-1]]})" if name == "counters" and place else ""
+        raise AssertionError(f"{name}{list(place)}{column}: {a[place]!r} and {b[place]!r}")
+
+
 def _same_series(a: dict[str, Any], b: dict[str, Any]) -> None:
     for name in a:
-        if not np.array_equal(a[name], b[name], equal_nan=True):
-            raise AssertionError(f"series {name} differ")
+        _same_values(f"series {name}", a[name], b[name])
 
 
 def audit(outcome: Outcome, capacity: float) -> None:

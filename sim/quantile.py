@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+from backwater.jit import compiled
 
 CONSTANT, EXPONENTIAL, UNIFORM, LOGNORMAL, WEIBULL, PARETO, TABULATED, EMPIRICAL, HISTOGRAM, MIXTURE = range(10)
 COLUMN = 10  # not a random law: the value comes from the row of a trace
@@ -21,7 +21,7 @@ CELLS = 32  # cells per octave of tail probability
 OCTAVES = 54  # the smallest uniform is 2**-53
 
 
-@njit(cache=True)
+@compiled
 def normal_quantile(u):  # type: ignore[no-untyped-def]
     """Inverse of the standard normal distribution function, to about 1e-16. Source: AS 241, PPND16."""
     q = u - 0.5
@@ -54,7 +54,7 @@ def normal_quantile(u):  # type: ignore[no-untyped-def]
     return -num / den if q < 0 else num / den
 
 
-@njit(cache=True)
+@compiled
 def _tabulated(law, at, u):  # type: ignore[no-untyped-def]
     upper = u >= 0.5
     tail = 1.0 - u if upper else u
@@ -68,7 +68,7 @@ def _tabulated(law, at, u):  # type: ignore[no-untyped-def]
     return y0 + s * (m0 + s * ((3.0 * rise - 2.0 * m0 - m1) + s * (m0 + m1 - 2.0 * rise)))
 
 
-@njit(cache=True)
+@compiled
 def _histogram(law, at, u):  # type: ignore[no-untyped-def]
     n = int(law[at + 1])
     low, high = 0, n - 1  # knots: n bounds, then n cumulative shares from 0 to 1
@@ -83,11 +83,11 @@ def _histogram(law, at, u):  # type: ignore[no-untyped-def]
     return law[bounds + low] + (u - law[shares + low]) / step * (law[bounds + high] - law[bounds + low])
 
 
-@njit(cache=True)
+@compiled
 def _simple(law, at, u):  # type: ignore[no-untyped-def]
     family, a, b, c = law[at], law[at + 1], law[at + 2], law[at + 3]
     if family == EXPONENTIAL:
-        return -a * math.log1p(-u)
+        return -a * math.log(1.0 - u)  # 1 - u is exact for every uniform that there is, and log1p takes twice as long
     if family == CONSTANT:
         return a
     if family == LOGNORMAL:
@@ -105,14 +105,26 @@ def _simple(law, at, u):  # type: ignore[no-untyped-def]
     return _histogram(law, at, u)
 
 
-@njit(cache=True)
-def quantile(law, u):  # type: ignore[no-untyped-def]
-    """The variate of the law in table ``law`` for the uniform ``u`` in (0, 1)."""
-    if law[0] != MIXTURE:
-        return _simple(law, 0, u)
-    n, i, before = int(law[1]), 0, 0.0  # rows of (share, where the part's table starts)
-    while i < n - 1 and u >= before + law[HEAD + 2 * i]:
-        before += law[HEAD + 2 * i]
-        i += 1
-    v = (u - before) / law[HEAD + 2 * i]
-    return _simple(law, int(law[HEAD + 2 * i + 1]), min(max(v, 2.0**-53), 1.0 - 2.0**-53))
+@compiled
+def quantile(law, u, at=0):  # type: ignore[no-untyped-def]
+    """The variate of the law whose table begins at ``law[at]`` for the uniform ``u`` in (0, 1)."""
+    if law[at] != MIXTURE:
+        return _simple(law, at, u)
+    n, i, before = int(law[at + 1]), at + HEAD, 0.0  # rows of (share, where the part's table starts)
+    last = i + 2 * (n - 1)
+    while i < last and u >= before + law[i]:
+        before += law[i]
+        i += 2
+    v = (u - before) / law[i]
+    return _simple(law, at + int(law[i + 1]), min(max(v, 2.0**-53), 1.0 - 2.0**-53))
+
+
+@compiled
+def fill(law, at, out, u):  # type: ignore[no-untyped-def]
+    """Many variates at once: ``out[n] = quantile(law, u[n], at)``."""
+    if law[at] == EXPONENTIAL:
+        for n in range(len(out)):
+            out[n] = -law[at + 1] * math.log(1.0 - u[n])
+    else:
+        for n in range(len(out)):
+            out[n] = quantile(law, u[n], at)

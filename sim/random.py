@@ -9,9 +9,9 @@ Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from backwater.errors import check
+from backwater.jit import compiled, inlined, rule
 
 # Purposes are append-only: a number's address is its identity.
 GAP = 0  # time from the previous arrival of the source
@@ -33,28 +33,42 @@ _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
-@njit(cache=True, inline="always")
+@inlined
+def _round(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
+    p0, p1 = _M0 * c0, _M1 * c2
+    c0, c1, c2, c3 = (p1 >> _HALF) ^ c1 ^ k0, p1 & _LOW, (p0 >> _HALF) ^ c3 ^ k1, p0 & _LOW
+    return c0, c1, c2, c3, (k0 + _W0) & _LOW, (k1 + _W1) & _LOW
+
+
+@inlined
 def _block(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
-    for _ in range(10):
-        p0, p1 = _M0 * c0, _M1 * c2
-        c0, c1, c2, c3 = (p1 >> _HALF) ^ c1 ^ k0, p1 & _LOW, (p0 >> _HALF) ^ c3 ^ k1, p0 & _LOW
-        k0, k1 = (k0 + _W0) & _LOW, (k1 + _W1) & _LOW
+    # Written out, not looped: so a loop over many addresses becomes vector code, three times as fast.
+    c0, c1, c2, c3, k0, k1 = _round(c0, c1, c2, c3, k0, k1)
+    c0, c1, c2, c3, k0, k1 = _round(c0, c1, c2, c3, k0, k1)
+    c0, c1, c2, c3, k0, k1 = _round(c0, c1, c2, c3, k0, k1)
+    c0, c1, c2, c3, k0, k1 = _round(c0, c1, c2, c3, k0, k1)
+    c0, c1, c2, c3, k0, k1 = _round(c0, c1, c2, c3, k0, k1)
+    c0, c1, c2, c3, k0, k1 = _round(c0, c1, c2, c3, k0, k1)
+    c0, c1, c2, c3, k0, k1 = _round(c0, c1, c2, c3, k0, k1)
+    c0, c1, c2, c3, k0, k1 = _round(c0, c1, c2, c3, k0, k1)
+    c0, c1, c2, c3, k0, k1 = _round(c0, c1, c2, c3, k0, k1)
+    c0, c1, c2, c3, k0, k1 = _round(c0, c1, c2, c3, k0, k1)
     return c0, c1, c2, c3
 
 
-@njit(cache=True)
+@compiled
 def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     """Philox4x32-10: four 32-bit words of counter and two of key (all uint64) -> four 32-bit words."""
     return _block(c0, c1, c2, c3, k0, k1)
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _unit(high, low):  # type: ignore[no-untyped-def]
     # 52 bits and a half: with 53, (2**53 - 1) + 0.5 rounds up and the uniform could be 1.0.
     return (np.float64(np.int64(((high << _HALF) | low) >> np.uint64(12))) + 0.5) * 2.0**-52
 
 
-@njit(cache=True)
+@rule
 def pair(seed, replication, source, job, purpose, index):  # type: ignore[no-untyped-def]
     """Both uniforms of the block that holds ``purpose``: those of the even purpose and of the odd one."""
     number = np.uint64(job)
@@ -70,7 +84,7 @@ def pair(seed, replication, source, job, purpose, index):  # type: ignore[no-unt
     return _unit(c0, c1), _unit(c2, c3)
 
 
-@njit(cache=True)
+@compiled
 def uniform(seed, replication, source, job, purpose, index):  # type: ignore[no-untyped-def]
     """The uniform in (0, 1) at an address; ``seed`` a numpy uint64, the rest non-negative integers."""
     even, odd = pair(seed, replication, source, job, purpose, index)

@@ -10,7 +10,7 @@ from scipy.stats import kstest
 
 import backwater as bw
 from backwater import random
-from backwater.components.arrivals import next_arrival
+from backwater.components.arrivals import draw_gaps, next_arrival
 from backwater.components.client import backoff, tries_again
 
 SEED = random.seed_word(11)
@@ -19,8 +19,10 @@ SEED = random.seed_word(11)
 def times(source, n: int, scale: float = 1.0) -> np.ndarray:
     """The first arrivals of a source [s]."""
     plan, now, out = source.plan(scale), 0.0, []
+    gaps = np.array([random.uniform(SEED, 0, 0, number, random.GAP, 0) for number in range(n)])
+    draw_gaps(plan, 0, gaps, gaps)
     for number in range(n):
-        now = next_arrival(plan, now, number, random.uniform(SEED, 0, 0, number, random.GAP, 0))
+        now = next_arrival(plan, now, number, gaps[number])
         if math.isinf(now):
             break
         out.append(now)

@@ -1,7 +1,8 @@
 """When new jobs come: the kinds of source, and the compiled rules for the time of the next job.
 
-``next_arrival(plan, now, n, u)`` gives the time of a source's n-th job (n = 0, 1, ...) after the one at ``now``, by the
-flat array that the source's ``plan(scale)`` makes. A trace's jobs come instead from ``Trace.pass_through``.
+``next_arrival(plan, now, n, gap)`` gives the time of a source's n-th job (n = 0, 1, ...) after the one at ``now``, by
+the flat array that the source's ``plan(scale)`` makes; ``gap`` comes from ``draw_gaps``, the part of the work that can
+be done before its time. A trace's jobs come instead from ``Trace.pass_through``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import numpy as np
-from numba import njit
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from backwater import random
@@ -19,7 +19,8 @@ from backwater.components.source import Array, Source
 from backwater.components.trace import Trace
 from backwater.distributions import Exponential, Linear, TimeLaw
 from backwater.errors import ScenarioError, below, check
-from backwater.quantile import HEAD, quantile
+from backwater.jit import compiled
+from backwater.quantile import HEAD, fill
 from backwater.tables import read_columns
 from backwater.units import Rate, Time
 
@@ -27,8 +28,24 @@ RENEWAL, PERIODIC, PROFILE = range(3)
 FOREVER = 2.0**40  # [s]; where the last rate of a profile ends
 
 
-@njit(cache=True)
-def _profile(plan, now, u):  # type: ignore[no-untyped-def]
+@compiled
+def draw_gaps(plan, at, out, u):  # type: ignore[no-untyped-def]
+    """What a source's next jobs owe to chance, by the plan that begins at ``plan[at]``, for one uniform each.
+
+    Their gap [s], their lateness (a share), or how many jobs were to be expected until the next one.
+    """
+    kind = plan[at]
+    if kind == RENEWAL:
+        fill(plan, at + 2, out, u)
+        for n in range(len(out)):
+            out[n] /= plan[at + 1]
+    else:
+        for n in range(len(out)):
+            out[n] = u[n] if kind == PERIODIC else -math.log(1.0 - u[n])
+
+
+@compiled
+def _profile(plan, now, gap):  # type: ignore[no-untyped-def]
     """Next point of a Poisson process of varying rate: invert the cumulative rate, exact."""
     n, period, total = int(plan[1]), plan[2], plan[3]
     times, rates, sums = HEAD, HEAD + n, HEAD + 2 * n  # knots; right rates and left rates; cumulative
@@ -45,7 +62,7 @@ def _profile(plan, now, u):  # type: ignore[no-untyped-def]
     width = plan[times + low + 1] - plan[times + low]
     r0, r1 = plan[rates + low], plan[lefts + low + 1]
     x = min(max(here - plan[times + low], 0.0), width)
-    want = plan[sums + low] + x * (r0 + 0.5 * (r1 - r0) * x / width) - math.log1p(-u)
+    want = plan[sums + low] + x * (r0 + 0.5 * (r1 - r0) * x / width) + gap
     if period > 0:
         turns = math.floor(want / total)
         cycle += turns
@@ -66,15 +83,18 @@ def _profile(plan, now, u):  # type: ignore[no-untyped-def]
     return max(cycle * period + plan[times + low] + min(x, width), now)
 
 
-@njit(cache=True)
-def next_arrival(plan, now, n, u):  # type: ignore[no-untyped-def]
-    """Time of a source's n-th job [s], its previous one at ``now`` (0 before the first); inf where none comes."""
+@compiled
+def next_arrival(plan, now, n, gap):  # type: ignore[no-untyped-def]
+    """Time of a source's n-th job [s], its previous one at ``now`` (0 before the first); inf where none comes.
+
+    gap  what ``draw_gaps`` gave for it
+    """
     kind = plan[0]
     if kind == RENEWAL:
-        return now + quantile(plan[1:], u) / plan[-1]
+        return now + gap
     if kind == PERIODIC:
-        return (n + 1) * plan[1] + u * plan[2]
-    return _profile(plan, now, u)
+        return (n + 1) * plan[1] + gap * plan[2]
+    return _profile(plan, now, gap)
 
 
 class Poisson(Source):
@@ -89,7 +109,7 @@ class Poisson(Source):
         return self
 
     def plan(self, scale: float) -> Array:
-        return np.array([RENEWAL, *Exponential(mean=1 / self.rate).table, scale])
+        return np.array([RENEWAL, scale, *Exponential(mean=1 / self.rate).table])
 
     @property
     def long_run_rate(self) -> float:
@@ -109,7 +129,7 @@ class Renewal(Source):
         return self
 
     def plan(self, scale: float) -> Array:
-        return np.array([RENEWAL, *self.gap.table, scale])
+        return np.array([RENEWAL, scale, *self.gap.table])
 
     @property
     def long_run_rate(self) -> float:

@@ -8,21 +8,22 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from pydantic import BeforeValidator, Field, model_validator
 
 from backwater.base import Model
 from backwater.distributions import TimeLaw
 from backwater.errors import ScenarioError, check
+from backwater.jit import compiled
 from backwater.units import Share, Time, parse
 
 Array = npt.NDArray[np.float64]
 EXPONENTIAL, DECORRELATED = range(2)  # constant is exponential with factor 1
 NONE, FULL, EQUAL, SPREAD, EXPONENTIAL_JITTER = range(5)
+HEAD, STEPS = 8, 16  # numbers of a policy; then its first pauses before jitter, which save a power each
 JITTERS = ("full", "none", "equal", "exponential")
 
 
-@njit(cache=True)
+@compiled
 def backoff(policy, failed, previous, u):  # type: ignore[no-untyped-def]
     """Pause after the ``failed``-th failed attempt (1, 2, ...) [s]; ``previous`` is the pause before it, or the base.
 
@@ -31,7 +32,7 @@ def backoff(policy, failed, previous, u):  # type: ignore[no-untyped-def]
     kind, base, factor, cap, jitter, spread = policy[0], policy[1], policy[2], policy[3], policy[4], policy[5]
     if kind == DECORRELATED:
         return min(cap, base + u * (3.0 * previous - base))
-    b = min(cap, base * math.pow(factor, failed - 1.0))
+    b = policy[HEAD + int(failed) - 1] if failed <= STEPS else min(cap, base * math.pow(factor, failed - 1.0))
     if jitter == NONE:
         return b
     if jitter == FULL:
@@ -43,7 +44,7 @@ def backoff(policy, failed, previous, u):  # type: ignore[no-untyped-def]
     return -b * math.log1p(-u)
 
 
-@njit(cache=True)
+@compiled
 def tries_again(policy, failed, u):  # type: ignore[no-untyped-def]
     """Whether a client whose ``failed``-th attempt has failed sends another one."""
     return failed < policy[6] and u < policy[7]
@@ -109,7 +110,8 @@ class Retry(Model):
         kind = DECORRELATED if self.kind == "decorrelated" else EXPONENTIAL
         factor = 1.0 if self.kind == "constant" else self.factor
         cap = math.inf if self.cap is None else self.cap
-        return np.array([kind, self.base, factor, cap, jitter, spread, self.most, self.retry_probability])
+        head = [kind, self.base, factor, cap, jitter, spread, self.most, self.retry_probability]
+        return np.array([*head, *(min(cap, self.base * factor**n) for n in range(STEPS))])
 
 
 class Client(Model):

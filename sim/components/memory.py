@@ -6,27 +6,27 @@ import math
 from typing import Literal
 
 import numpy as np
-from numba import njit
 from pydantic import Field, model_validator
 
 from backwater.base import Model
 from backwater.errors import check
+from backwater.jit import compiled
 from backwater.units import Bandwidth, Size, Time
 
 
-@njit(cache=True)
+@compiled
 def fits(used, limit, size):  # type: ignore[no-untyped-def]
     """Whether an attempt of ``size`` bytes fits in what is left of the memory."""
     return used + size <= limit
 
 
-@njit(cache=True)
+@compiled
 def disk_wait(free, now, latency, bandwidth, size):  # type: ignore[no-untyped-def]
     """Time until a disk operation asked for now ends [s]; the disk is taken until ``free`` (FIFO, one server)."""
     return max(free - now, 0.0) + (latency + size / bandwidth)
 
 
-@njit(cache=True)
+@compiled
 def slowed(waiting, above, factor):  # type: ignore[no-untyped-def]
     """What multiplies the service time of an attempt that, counted with itself, found ``waiting`` attempts [1]."""
     return factor if waiting > above else 1.0

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from numba import njit
 from pydantic import BeforeValidator, Field
 
 from backwater.base import Model
 from backwater.components.memory import Memory
+from backwater.jit import compiled
 from backwater.units import Size, Time
 
 
-@njit(cache=True)
+@compiled
 def has_room(waiting, used, size, capacity, capacity_bytes):  # type: ignore[no-untyped-def]
     """Whether one more attempt of ``size`` bytes may wait beside ``waiting`` attempts of ``used`` bytes."""
     return waiting + 1 <= capacity and used + size <= capacity_bytes

@@ -7,17 +7,17 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit
 from pydantic import model_validator
 
 from backwater import random
 from backwater.components.source import Array, Source
 from backwater.errors import ScenarioError, check, nearest
+from backwater.jit import allocating
 from backwater.tables import read_columns, read_rows
 from backwater.units import Time
 
 
-@njit(cache=True)
+@allocating
 def thin(gaps, scale, seed, replication, source, first):  # type: ignore[no-untyped-def]
     """A pass through a trace at ``scale`` times its rate: (rows, delays after them [s]), in order of time.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from backwater import random
+from backwater.jit import compiled
 from backwater.quantile import quantile
 
 
-@njit(cache=True)
+@compiled
 def draw(law, seed, replication, source, job, purpose, index):  # type: ignore[no-untyped-def]
     """The variate of a law's table for the uniform at an address."""
     return quantile(law, random.uniform(seed, replication, source, job, purpose, index))

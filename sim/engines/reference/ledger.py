@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import simpy
 
+from backwater.books import Fold
 from backwater.engines.reference.jobs import Attempt, LiveJob
-from backwater.measure import Fold
 from backwater.outcome import ALIVE, ATTEMPT, JOB, JOB_UNFINISHED, REJECTED
 
 CHUNK = 50_000  # numbers that are held before they are folded

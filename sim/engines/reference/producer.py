@@ -6,24 +6,27 @@ import math
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
+import numpy as np
 import simpy
-from numba import njit
 
 from backwater import order, random
-from backwater.components.arrivals import next_arrival
+from backwater.components.arrivals import draw_gaps, next_arrival
 from backwater.components.trace import Trace
 from backwater.distributions import Law, Linear
 from backwater.engines.reference.chance import Chance, draw
 from backwater.engines.reference.client import Client
 from backwater.engines.reference.clock import After
 from backwater.engines.reference.jobs import LiveJob
+from backwater.jit import allocating
 from backwater.scenario import Producer as Part
 from backwater.scenario import Scenario
 
 
-@njit(cache=True)
+@allocating
 def _arrival(plan, now, number, seed, replication, source):  # type: ignore[no-untyped-def]
-    return next_arrival(plan, now, number, random.uniform(seed, replication, source, number, random.GAP, 0))
+    gap = np.full(1, random.uniform(seed, replication, source, number, random.GAP, 0))
+    draw_gaps(plan, 0, gap, gap)
+    return next_arrival(plan, now, number, gap[0])
 
 
 class Jobs:

@@ -9,6 +9,7 @@ import simpy
 from simpy.core import StopSimulation
 
 from backwater import order
+from backwater.books import Fold
 from backwater.engines.reference.chance import Chance
 from backwater.engines.reference.client import Client
 from backwater.engines.reference.clock import After, stop
@@ -18,7 +19,6 @@ from backwater.engines.reference.producer import Jobs, Producer
 from backwater.engines.reference.queue import BoundedQueue
 from backwater.engines.reference.workers import WorkerPool
 from backwater.errors import LimitError
-from backwater.measure import Fold
 from backwater.outcome import DROPPED, UNFINISHED, Outcome, audit
 from backwater.run import Run
 from backwater.scenario import Scenario

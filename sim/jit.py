@@ -1,0 +1,106 @@
+"""Compilation: how our functions become machine code, and how that is kept for the next process.
+
+Numba keeps machine code beside the sources, or in the user's cache folder where that cannot be written, or where
+NUMBA_CACHE_DIR says. It looks only at the file of the function itself for whether code is still fresh; ours goes into
+its callers across files, so here code is fresh only as long as no source of ours has changed. Where nothing can be
+kept, or what is kept cannot be read, functions are compiled anew in each process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from numba import njit
+
+EVERY = 5.0  # how often a compilation shows that it is alive [s]
+
+
+@cache
+def source_digest() -> str:
+    """SHA-256 of the sources that decide the numbers."""
+    folder, content = Path(__file__).parent, hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        if not {"experiments", "models"} & set(file.relative_to(folder).parts):
+            content.update(file.read_bytes())
+    return content.hexdigest()
+
+
+def _kept(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    def decorate(function: Callable[..., Any]) -> Any:
+        try:
+            made = njit(cache=True, **options)(function)
+        except RuntimeError:  # there is no folder that can be written
+            return njit(**options)(function)
+        kept = made._cache
+        kept._cache_file._source_stamp = source_digest()
+        kept.load_overload = _or_nothing(kept.load_overload)
+        kept.save_overload = _or_nothing(kept.save_overload)
+        return made
+
+    return decorate
+
+
+def _or_nothing(work: Callable[..., Any]) -> Callable[..., Any]:
+    """A broken, full or vanished cache folder costs a compilation, never the run."""
+
+    def guarded(*args: Any) -> Any:
+        try:
+            return work(*args)
+        except Exception:
+            return None
+
+    return guarded
+
+
+# Without Numba's counts of references, which it would take at every call for each array of a kernel's world (a factor
+# of 60): such functions must not allocate, nor return a part of an array.
+compiled = _kept(_nrt=False)
+#: Compiled into its compiled callers; Python may call it too.
+rule = _kept(_nrt=False, forceinline=True)
+#: Other Python threads run beside it.
+kernel = _kept(_nrt=False, nogil=True)
+#: May allocate arrays.
+allocating = _kept()
+# For compiled callers only: what Python would need to call them takes as long to compile as they do.
+_INNER = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+inner = _kept(**_INNER)
+#: Compiled into its callers.
+inlined = _kept(**_INNER, forceinline=True)
+
+
+def is_ready(function: Any) -> bool:
+    """Whether a function needs no compilation: it has been called, or some process has kept it."""
+    try:
+        kept = function._cache._cache_file
+        here = function.targetctx.codegen().magic_tuple()
+        return bool(function.signatures) or any(key[1] == here for key in kept._load_index())
+    except Exception:
+        return False
+
+
+@contextmanager
+def telling(what: str) -> Iterator[None]:
+    """Say on standard error that a compilation has begun, every few seconds that it goes on, and that it is done."""
+    begun, done = time.perf_counter(), threading.Event()
+
+    def tell() -> None:
+        while not done.wait(EVERY):
+            print(f"backwater: still compiling, {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
+
+    print(f"backwater: compiling {what}, once on this machine", file=sys.stderr, flush=True)
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()
+        print(f"backwater: compiled in {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
