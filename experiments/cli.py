@@ -118,7 +118,7 @@ def check_(what: What, changes: Set = None) -> None:
 def run(
     what: What, changes: Set = None, horizon: Horizon = None, warmup: Warmup = None,
     replications: Replications = None, seed: Seed = None,
-    engine: Annotated[str, typer.Option(help="auto or simpy")] = "auto",
+    engine: Annotated[str, typer.Option(help="compiled, simpy, or auto")] = "auto",
     as_json: Json = False,
     folder: Annotated[Path | None, typer.Option("--out", help="write summary, replications and manifest there")] = None,
 ) -> None:  # fmt: skip
@@ -129,8 +129,12 @@ def run(
     scenario, plan = read(what, changes, flags)
     if folder is not None:
         _folder(folder)
-    with Bar("replications", plan.replications) as bar:
-        result = simulate(scenario, plan, engine=engine, progress=bar.to)
+    try:
+        with Bar("replications", plan.replications) as bar:
+            result = simulate(scenario, plan, engine=engine, progress=bar.to)
+    except KeyboardInterrupt:
+        err.print("Stopped.")
+        raise typer.Exit(130) from None
     if folder is not None:
         _write(result, folder)
     if as_json:
@@ -156,13 +160,12 @@ def _summary(result: Any) -> Table:
 
     table = Table("metric", "class", "window", "estimate", "95 % interval", box=None, pad_edge=False)
     table.columns[3].justify = table.columns[4].justify = "right"
-    for _, row in result.summary.iterrows():
-        kind = METRICS[row["metric"]].dimension
-        if math.isnan(row["estimate"]):
+    for name, job_class, window, found in result.estimates:
+        kind = METRICS[name].dimension
+        if math.isnan(found.value):
             continue
-        interval = f"{human(row['ci_low'], kind)} .. {human(row['ci_high'], kind)}"
-        interval = "" if math.isnan(row["ci_low"]) else interval
-        table.add_row(row["metric"], row["class"], row["window"], human(row["estimate"], kind), interval)
+        interval = "" if math.isnan(found.low) else f"{human(found.low, kind)} .. {human(found.high, kind)}"
+        table.add_row(name, job_class, window, human(found.value, kind), interval)
     return table
 
 
@@ -214,7 +217,7 @@ def sweep(
     changes: Set = None, horizon: Horizon = None, warmup: Warmup = None, replications: Replications = None,
     seed: Seed = None,
     folder: Annotated[Path | None, typer.Option("--out", help="keep finished points there")] = None,
-    parallel: Annotated[int | None, typer.Option(help="processes; all cores unless given")] = None,
+    parallel: Annotated[int | None, typer.Option(help="threads; all cores unless given")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="take up what a stopped sweep has finished")] = False,
 ) -> None:  # fmt: skip
     """Run a grid of scenarios on all cores; finished points are kept, so a stopped sweep can go on."""
@@ -228,11 +231,11 @@ def sweep(
     points = len(experiment.points())
     try:
         with Bar("points", points) as bar:
-            study(experiment, folder, parallel=parallel, resume=resume, progress=bar.to, command=_command())
+            done = study(experiment, folder, parallel=parallel, resume=resume, progress=bar.to, command=_command())
     except KeyboardInterrupt:
         err.print(f"Stopped. {folder} keeps what was finished; the same command with --resume goes on.", soft_wrap=True)
         raise typer.Exit(130) from None
-    out.print(f"{points} points in {folder}. Next: backwater report {folder}")
+    out.print(f"{points} points, {done.jobs:,} jobs, in {folder}. Next: backwater report {folder}")
 
 
 def _command() -> str:

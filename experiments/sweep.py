@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -18,33 +16,27 @@ from backwater.errors import LimitError, ScenarioError, check
 from backwater.experiments.experiment import Axis, Experiment, Point, experiment_from, flat, read_scenario
 from backwater.experiments.store import Store, key
 from backwater.metrics import METRICS
+from backwater.outcome import WHOLE
 from backwater.run import Run
 from backwater.scenario import Scenario
-from backwater.simulation import simulate, versions
+from backwater.simulation import cores, in_threads, resolve, simulate, versions
 
 Cell = dict[str, Any]
 BOUNDS = ("estimate", "ci_low", "ci_high")
 
 
-def run_point(scenario: Scenario, run: Run) -> Cell:
+def run_point(
+    scenario: Scenario, run: Run, engine: str = "auto", parallel: int | None = None, halt: Event | None = None
+) -> Cell:
     """One point: estimates with intervals, and the value of each replication, by metric, class and window."""
-    result = simulate(scenario, run)
-    summary, each = result.summary, result.replications
-    values = each.groupby(["metric", "class", "window"], sort=False)["value"].apply(list)
+    result = simulate(scenario, run, engine=engine, parallel=parallel, halt=halt)
     rows = [
-        [
-            row.metric,
-            row[1],
-            row.window,
-            [row.estimate, row.ci_low, row.ci_high],
-            values[row.metric, row[1], row.window],
-        ]
-        for row in summary.rename(columns={"class": "klass"})[
-            ["metric", "klass", "window", "estimate", "ci_low", "ci_high"]
-        ].itertuples(index=False)
+        [name, job_class, window, list(METRICS[name].estimate(cells, 0.95)[:3]), METRICS[name].each(cells).tolist()]
+        for name, job_class, window, cells in result.each()
     ]
     end = max(done.end for done in result.outcomes)
-    return {"rows": rows, "classes": result.classes, "windows": result.windows, "end": end}
+    jobs = sum(int(done.counter("arrived", WHOLE)) for done in result.outcomes)
+    return {"rows": rows, "classes": result.classes, "windows": result.windows, "end": end, "jobs": jobs}
 
 
 @dataclass(frozen=True)
@@ -60,6 +52,11 @@ class Sweep:
     cells: dict[tuple[int, ...], Cell]
     manifest: dict[str, Any]
     store: Store | None = None
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs were simulated."""
+        return sum(cell["jobs"] for cell in self.cells.values())
 
     @cached_property
     def data(self) -> xr.Dataset:
@@ -108,7 +105,7 @@ def sweep(
     set    values that hold at every point
     cases  named changes under each of which the whole grid runs
     store  folder in which finished points are kept
-    Options: ``parallel`` (processes; all cores unless given), ``resume``, ``progress(done, points)``.
+    Options: ``parallel`` (threads; all cores unless given), ``resume``, ``progress(done, points)``.
     Raises ScenarioError before any work where anything is wrong.
     """
     if isinstance(what, Experiment):
@@ -175,37 +172,23 @@ def load_sweep(folder: str | os.PathLike[str]) -> Sweep:
     return Sweep(experiment, tuple(experiment.axes()), cells, store.tables("manifest"), store)
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _quiet() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C
-
-
 def _all(points: list[Point], run: Run, parallel: int) -> Iterator[tuple[Point, Cell]]:
-    """Run points, in any order; what an error leaves finished has been yielded before it."""
-    if parallel == 1 or len(points) <= 1:
-        for point in points:
-            yield point, _named(point, lambda point=point: run_point(point.scenario, run))  # type: ignore[misc]
+    """Run points on threads, in any order; what an error leaves finished has been yielded before it."""
+    if not points:
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(parallel, len(points)), mp_context=context, initializer=_quiet)
-    try:
-        # The heaviest first: the last points then end together.
-        heavy = sorted(points, key=lambda point: -point.scenario.rate)
-        running: dict[Future[Cell], Point] = {pool.submit(run_point, point.scenario, run): point for point in heavy}
-        while running:
-            for done in wait(running, return_when=FIRST_COMPLETED).done:
-                point = running.pop(done)
-                yield point, _named(point, done.result)
-    except BaseException:
-        for worker in multiprocessing.active_children():  # or leaving would wait for their points
-            worker.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    # The heaviest first: the last points then end together.
+    heavy = sorted(points, key=lambda point: -point.scenario.rate)
+    engine = resolve("auto", heavy[0].scenario, run, len(points))
+    threads = max(1, parallel // len(points))
+
+    def work(point: Point, halt: Event) -> Cell:
+        return _named(point, lambda: run_point(point.scenario, run, engine, threads, halt))
+
+    if parallel == 1 or engine == "simpy":
+        for point in points:
+            yield point, work(point, Event())
+    else:
+        yield from in_threads(work, heavy, min(parallel, len(points)))
 
 
 def _named(point: Point, work: Callable[[], Cell]) -> Cell:

@@ -65,7 +65,8 @@ class Result:
         """The estimate of a metric, without its interval."""
         return self.estimate(name).value
 
-    def _each(self) -> list[tuple[str, str, str, Cells]]:
+    def each(self) -> list[tuple[str, str, str, Cells]]:
+        """Metric, class and window of every row of the summary, with the outcomes that it is estimated from."""
         return [
             (name, job_class, window, cells)
             for window in self.windows
@@ -76,16 +77,20 @@ class Result:
         ]
 
     @cached_property
+    def estimates(self) -> list[tuple[str, str, str, Estimate]]:
+        """Metric, class, window and estimate (95 %) of every row of the summary."""
+        return [(*where, METRICS[where[0]].estimate(cells, 0.95)) for *where, cells in self.each()]  # type: ignore[misc]
+
+    @cached_property
     def summary(self) -> pd.DataFrame:
         """One row per metric, class and window."""
         import pandas as pd
 
-        rows = []
-        for name, job_class, window, cells in self._each():
-            found = METRICS[name].estimate(cells, 0.95)
-            rows.append((name, job_class, window, found.value, found.low, found.high, METRICS[name].unit, found.n))
-        columns = ["metric", "class", "window", "estimate", "ci_low", "ci_high", "unit", "n"]
-        return pd.DataFrame(rows, columns=columns)
+        rows = [
+            (name, job_class, window, found.value, found.low, found.high, METRICS[name].unit, found.n)
+            for name, job_class, window, found in self.estimates
+        ]
+        return pd.DataFrame(rows, columns=["metric", "class", "window", "estimate", "ci_low", "ci_high", "unit", "n"])
 
     @cached_property
     def replications(self) -> pd.DataFrame:
@@ -95,7 +100,7 @@ class Result:
         parts = [
             pd.DataFrame({"metric": name, "class": job_class, "window": window,
                           "replication": np.arange(len(self.outcomes)), "value": METRICS[name].each(cells)})
-            for name, job_class, window, cells in self._each()
+            for name, job_class, window, cells in self.each()
         ]  # fmt: skip
         return pd.concat(parts, ignore_index=True)
 

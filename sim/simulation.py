@@ -2,50 +2,121 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib.metadata import PackageNotFoundError, version
+from threading import Event
 from typing import Any
 
-from backwater.engines import reference
-from backwater.errors import ScenarioError, check, nearest
+from backwater.errors import AuditError, LimitError, ScenarioError, check, nearest
 from backwater.outcome import Outcome
 from backwater.result import Result
 from backwater.run import Run
 from backwater.scenario import Scenario
 
-ENGINES = {"simpy": reference.run}
-LIVE_JOBS = reference.LIVE_JOBS
+ENGINES = ("auto", "compiled", "simpy")
+SMALL = 50_000  # jobs that the reference engine simulates sooner than the kernels are compiled
 
 
 def simulate(
-    scenario: Scenario, run: Run | None = None, *, engine: str = "auto",
-    progress: Callable[[int], None] | None = None, **fields: Any,
+    scenario: Scenario, run: Run | None = None, *, engine: str = "auto", parallel: int | None = None,
+    progress: Callable[[int], None] | None = None, halt: Event | None = None, **fields: Any,
 ) -> Result:  # fmt: skip
-    """Run all replications of a scenario, one after the other.
+    """Run all replications of a scenario.
 
     run       how long and how often; or its fields by name: horizon, arrivals, warmup, replications, seed, windows, ...
-    engine    "simpy" or "auto"
+    engine    "compiled", "simpy" or "auto": the compiled one, but for small runs while its kernels are not compiled yet
+    parallel  threads of the compiled engine; as many as there are cores unless given. The result does not depend on it
     progress  called with the number of replications done
+    halt      once it is set, the compiled engine stops: KeyboardInterrupt
     Raises ScenarioError for wrong input, before any work; AuditError and LimitError from a run, naming the replication.
     """
     check(isinstance(scenario, Scenario), "scenario", scenario, "must be a Scenario")
+    check(parallel is None or parallel >= 1, "parallel", parallel, "must be at least 1")
     plan = _plan(run, fields)
-    check_memory(scenario, plan)
-    start, outcomes = time.perf_counter(), []
-    for replication in range(plan.replications):
-        outcomes.append(replicate(scenario, plan, replication, engine))
+    name = resolve(engine, scenario, plan)
+    check_memory(scenario, plan, name)
+    start, outcomes = time.perf_counter(), {}
+    for replication, outcome in _outcomes(scenario, plan, name, parallel or cores(), halt):
+        outcomes[replication] = outcome
         if progress is not None:
-            progress(replication + 1)
-    return Result(scenario, plan, tuple(outcomes), manifest(scenario, plan, engine, time.perf_counter() - start))
+            progress(len(outcomes))
+    done = tuple(outcomes[replication] for replication in range(plan.replications))
+    return Result(scenario, plan, done, manifest(scenario, plan, name, time.perf_counter() - start))
 
 
-def replicate(scenario: Scenario, run: Run, replication: int, engine: str = "auto") -> Outcome:
-    """Run one replication."""
-    name = "simpy" if engine == "auto" else engine
-    check(name in ENGINES, "engine", engine, f"must be an engine{nearest(engine, [*ENGINES, 'auto'])}")
-    return ENGINES[name](scenario, run, replication)
+def resolve(engine: str, scenario: Scenario, run: Run, points: int = 1) -> str:
+    """The engine that a word means for a run of so many points; where that is the compiled one, it is ready then."""
+    check(engine in ENGINES, "engine", engine, f"must be an engine{nearest(engine, ENGINES)}")
+    if engine == "simpy":
+        return engine
+    from backwater.engines import compiled
+
+    jobs = min(run.end * scenario.rate, run.arrivals or float("inf")) + scenario.queue.backlog
+    if engine == "auto" and not compiled.is_ready() and jobs * run.replications * points <= SMALL:
+        return "simpy"
+    compiled.prepare()
+    return "compiled"
+
+
+def replicate(
+    scenario: Scenario, run: Run, replication: int, engine: str = "auto", halt: Event | None = None
+) -> Outcome:
+    """Run one replication; ``halt``, once it is set, ends it on the compiled engine with KeyboardInterrupt."""
+    name = resolve(engine, scenario, run)
+    try:
+        if name == "compiled":
+            from backwater.engines import compiled
+
+            return compiled.run(scenario, run, replication, halt)
+        from backwater.engines import reference
+
+        return reference.run(scenario, run, replication)
+    except (AuditError, LimitError) as error:
+        raise type(error)(f"{error} (replication {replication})") from None
+
+
+def _outcomes(
+    scenario: Scenario, run: Run, engine: str, parallel: int, halt: Event | None
+) -> Iterator[tuple[int, Outcome]]:
+    """Replications with their numbers, as they end."""
+    if parallel == 1 or run.replications == 1 or engine == "simpy":
+        for replication in range(run.replications):
+            yield replication, replicate(scenario, run, replication, engine, halt)
+        return
+
+    def work(replication: int, stop: Event) -> Outcome:
+        return replicate(scenario, run, replication, engine, stop)
+
+    yield from in_threads(work, range(run.replications), parallel, halt)
+
+
+def in_threads(
+    work: Callable[[Any, Event], Any], items: Any, parallel: int, halt: Event | None = None
+) -> Iterator[tuple[Any, Any]]:
+    """``(item, work(item, halt))`` for all items, as they end. An error or Ctrl-C sets ``halt`` and ends the rest."""
+    halt = halt or Event()
+    pool = ThreadPoolExecutor(parallel, "backwater")
+    running = {pool.submit(work, item, halt): item for item in items}
+    try:
+        for done in as_completed(running):
+            if not isinstance(done.exception(), KeyboardInterrupt):  # halted: who did it says why
+                yield running.pop(done), done.result()
+        if running:
+            raise KeyboardInterrupt
+    except BaseException:
+        halt.set()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _plan(run: Run | None, fields: dict[str, Any]) -> Run:
@@ -54,21 +125,33 @@ def _plan(run: Run | None, fields: dict[str, Any]) -> Run:
     return Run(**{**run.plain(), **fields}) if fields else run
 
 
-def check_memory(scenario: Scenario, run: Run) -> None:
-    """Refuse a run whose queue would outgrow the memory allowed: more jobs alive than ``LIVE_JOBS``."""
+def live_jobs(engine: str) -> int:
+    """How many jobs may be alive at once on an engine."""
+    if engine == "compiled":
+        from backwater.engines import compiled
+
+        return compiled.LIVE_JOBS
+    from backwater.engines import reference
+
+    return reference.LIVE_JOBS
+
+
+def check_memory(scenario: Scenario, run: Run, engine: str = "compiled") -> None:
+    """Refuse a run whose queue would outgrow the memory allowed: more jobs alive than ``live_jobs``."""
+    most = live_jobs(engine)
     capacity = scenario.queue.bounds[0]
     backlog = scenario.queue.backlog
-    check(backlog <= LIVE_JOBS, "queue.backlog", backlog, f"must be at most {LIVE_JOBS:,}, or it outgrows memory")
+    check(backlog <= most, "queue.backlog", backlog, f"must be at most {most:,}, or it outgrows memory")
     patient = any(
         part.client.attempt_timeout is None and part.client.total_timeout is None for part in scenario.producers
     )
     horizon = min(run.end, (run.arrivals or float("inf")) / max(scenario.rate, 1e-300))
     expected = backlog + max(scenario.rate - scenario.rate / max(scenario.load, 1e-300), 0.0) * horizon
-    if patient and min(capacity, expected) > LIVE_JOBS:
+    if patient and min(capacity, expected) > most:
         raise ScenarioError(
             "queue.capacity",
             f"must bound the queue, or the load of {scenario.load:.3g} be below 1: about {expected:,.0f} jobs would "
-            f"wait at the end, and {LIVE_JOBS:,} fit in the memory allowed", shown=False,
+            f"wait at the end, and {most:,} fit in the memory allowed", shown=False,
         )  # fmt: skip
 
 

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from scenarios import scenarios
 
 import backwater as bw
+from backwater.books import Fold
 from backwater.engines import reference
 from backwater.engines.reference import Attempt, BoundedQueue, Client, Disk, Ledger, LiveJob, WorkerPool
-from backwater.measure import Fold
 from backwater.outcome import assert_identical
 from backwater.simulation import replicate
 
@@ -44,14 +44,14 @@ def test_the_audit_catches_a_leak_of_one(leak, monkeypatch):
 
     monkeypatch.setattr(Ledger, name, leaky)
     with pytest.raises(bw.AuditError, match="audit failed"):
-        replicate(SMALL, RUN, 0)
+        replicate(SMALL, RUN, 0, "simpy")
 
 
 def test_the_audit_catches_a_change_of_state_that_is_lost(monkeypatch):
     plain = Fold.changes
     monkeypatch.setattr(Fold, "changes", lambda self, rows: plain(self, rows[:-1] if len(rows) > 100 else rows))
     with pytest.raises(bw.AuditError, match="audit failed"):
-        replicate(SMALL, RUN, 0)
+        replicate(SMALL, RUN, 0, "simpy")
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not():
@@ -94,11 +94,11 @@ def test_a_run_whose_jobs_outgrow_memory_ends_in_one_line(monkeypatch):
     monkeypatch.setattr("backwater.engines.reference.system.LIVE_JOBS", 30)
     flood = SMALL.with_({"queue.capacity": None, "load": 3.0})
     with pytest.raises(bw.LimitError, match="more than 30 jobs were alive"):
-        replicate(flood, RUN, 0)
+        replicate(flood, RUN, 0, "simpy")
 
 
 def test_a_queue_that_would_outgrow_memory_is_refused_before_it_runs():
-    endless = bw.Scenario(arrivals=bw.Poisson(rate="1 k/s"), workers=bw.Workers(service="1 s"))
+    endless = bw.Scenario(arrivals=bw.Poisson(rate="2 k/s"), workers=bw.Workers(service="1 s"))
     with pytest.raises(bw.ScenarioError, match="must bound the queue"):
         bw.simulate(endless, horizon="1 h")
 

@@ -1,0 +1,188 @@
+"""The event loop: what happens next, until the run ends or Python is needed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from backwater import order
+from backwater.engines.compiled import calendar, client, ledger, producer, queue, timeouts, workers
+from backwater.engines.compiled.world import DROPPED as VANISHED
+from backwater.engines.compiled.world import FREE, NONE, READING, SERVING
+from backwater.jit import allocating, compiled, inlined, inner, kernel
+from backwater.measure import cross
+from backwater.outcome import COMPLETED, DROPPED, REJECTED, UNFINISHED
+
+# Why a kernel returns: nothing is left to happen, the next event is too late, its share of events is done, room is
+# needed, a trace needs its next pass.
+ENDED, LATER, PAUSED, ROOM, PASS = range(5)
+EVICTED = (REJECTED, DROPPED, REJECTED)  # what is learnt by the client of an attempt that yielded, by ``overflow``
+SPARE = 4  # jobs, attempts, rows, events that one event may add; evictions come on top
+
+
+@inner
+def compact(world):  # type: ignore[no-untyped-def]
+    """Drop the events that have lost their meaning."""
+    its, size = world.calendar, 0
+    for at in range(its.size[0]):
+        event, kept = its.events[at], its.events[size]
+        if _holds(world, event.key, event.ref):
+            kept.when, kept.key, kept.ref = event.when, event.key, event.ref
+            size += 1
+    its.size[0] = size
+    world.state[0].stale = 0
+    calendar.heapify(its)
+
+
+@inner
+def _holds(world, key, ref):  # type: ignore[no-untyped-def]
+    """Whether an event of the calendar still means something."""
+    if ref < 0:
+        return True
+    rank, slot = key >> order.RANK_SHIFT, calendar.slot_of(ref)
+    if rank == order.RETRY:
+        return world.jobs[slot].ref == ref and world.jobs[slot].backing_off == 1
+    if rank == order.TIMEOUT and key & order.ATTEMPT_MAX == 0:
+        return world.jobs[slot].ref == ref and world.jobs[slot].begun == 1
+    attempt = world.attempts[slot]
+    if attempt.ref != ref:
+        return False
+    return attempt.wanted == 1 if rank == order.TIMEOUT else attempt.where == READING or attempt.where == SERVING
+
+
+@inlined
+def _has_room(world):  # type: ignore[no-untyped-def]
+    """Whether there is room for whatever one event may add."""
+    plan, state = world.plan[0], world.state[0]
+    spare = SPARE + (state.waiting if plan.evicts else 0)
+    if state.free_jobs == 0 or state.free_attempts == 0:
+        return False
+    if plan.records and max(state.attempt_rows, state.job_rows) + spare > len(world.job_rows):
+        return False
+    its, room = world.calendar, len(world.calendar.events) - spare
+    if its.size[0] > room and 2 * state.stale >= its.size[0]:
+        compact(world)
+    return its.size[0] <= room
+
+
+@inner
+def _timeout(world, key, ref):  # type: ignore[no-untyped-def]
+    """A timeout that may still mean something: the job whose client it concerns, or NONE, and what that learns."""
+    state = world.state[0]
+    if ref < 0:
+        which = NONE - ref
+        slot, of_job = timeouts.due(world, which, key), which % 2 == 1
+        if slot == NONE:
+            return NONE, client.TIMED_OUT
+    else:
+        slot, of_job = calendar.slot_of(ref), key & order.ATTEMPT_MAX == 0
+        if not _holds(world, key, ref):
+            state.stale -= 1
+            return NONE, client.TIMED_OUT
+    if of_job:
+        client.expire(world, slot)
+        return slot, client.EXPIRED
+    of = world.attempts[slot].job
+    world.attempts[slot].listed = 0
+    client.abandon(world, slot)
+    return of, client.TIMED_OUT
+
+
+@inlined
+def _next_evicted(world):  # type: ignore[no-untyped-def]
+    """The next job whose client learns that its attempt yielded; NONE, also until the whole backlog has been sent."""
+    plan, state = world.plan[0], world.state[0]
+    slot = state.evicted
+    if slot != NONE:
+        if world.sources[plan.sources].number < plan.backlog:
+            return NONE
+        state.evicted = world.jobs[slot].next
+    return slot
+
+
+@inner
+def _read_done(world, slot):  # type: ignore[no-untyped-def]
+    """A spilled attempt has been read from disk; its service starts."""
+    attempt = world.attempts[slot]
+    queue.leave_disk(world, attempt)
+    workers.serve(world, attempt)
+
+
+@kernel
+def run(world, until, events):  # type: ignore[no-untyped-def]
+    """Let at most so many events happen, none after ``until`` [s]. Returns why it stopped."""
+    plan, state, arrivals, later = world.plan[0], world.state[0], world.arrivals, world.calendar
+    for _ in range(events):
+        if state.hole:
+            state.hole = 0
+            calendar.pop(later)
+        if not _has_room(world):
+            return ROOM
+        time, arrival = calendar.first_time(later), calendar.first_time(arrivals)
+        sent, told, result = NONE, NONE, COMPLETED
+        if arrival < time:
+            if arrival > until:
+                return LATER
+            state.now = max(arrival, 0.0)
+            cross(world.books, state.now)
+            sent = producer.arrive(world)
+            timeouts.limit(world, sent)
+        else:
+            if time == math.inf:
+                return ENDED
+            if time > until:
+                return LATER
+            state.now, state.hole = time, 1
+            cross(world.books, time)
+            key, ref = later.events[0].key, later.events[0].ref
+            rank, slot = key >> order.RANK_SHIFT, calendar.slot_of(ref)
+            if rank == order.COMPLETION:
+                if world.attempts[slot].ref == ref:
+                    told = workers.complete(world, slot)
+                else:
+                    state.stale -= 1
+            elif rank == order.RETRY:
+                if world.jobs[slot].ref == ref and world.jobs[slot].backing_off:
+                    client.resume(world, slot)
+                    sent = slot
+                else:
+                    state.stale -= 1
+            elif rank == order.TIMEOUT:
+                told, result = _timeout(world, key, ref)
+            elif world.attempts[slot].ref == ref:
+                _read_done(world, slot)
+            else:
+                state.stale -= 1
+        if sent != NONE and not client.send(world, sent):
+            told, result = sent, REJECTED
+        if told == NONE:
+            told, result = _next_evicted(world), EVICTED[plan.overflow]
+        while told != NONE:
+            client.learn(world, told, result)
+            told, result = _next_evicted(world), EVICTED[plan.overflow]
+        if state.arrived >= plan.arrivals:
+            return ENDED
+        if state.refill != NONE:
+            return PASS
+    return PAUSED
+
+
+@allocating
+def live(world):  # type: ignore[no-untyped-def]
+    """Slots of the attempts and of the jobs in progress."""
+    attempts = [slot for slot in range(len(world.attempts)) if world.attempts[slot].where != FREE]
+    jobs = [slot for slot in range(len(world.jobs)) if world.jobs[slot].ref != NONE and world.jobs[slot].begun]
+    return np.array(attempts, dtype=np.int64), np.array(jobs, dtype=np.int64)
+
+
+@compiled
+def leave(world, attempts, jobs):  # type: ignore[no-untyped-def]
+    """The run ends: rows of what is in progress, in this order."""
+    state = world.state[0]
+    for slot in attempts:
+        attempt = world.attempts[slot]
+        vanished = attempt.where == VANISHED
+        ledger.close(world, slot, DROPPED if vanished else UNFINISHED, attempt.ended if vanished else state.now)
+    for slot in jobs:
+        ledger.leave(world, slot)

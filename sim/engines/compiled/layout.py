@@ -1,0 +1,170 @@
+"""A scenario as flat numbers: what the kernels read and never write.
+
+``numbers`` holds every law, plan of arrivals, retry policy and trace column, one after the other; records hold where
+each begins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from backwater import random
+from backwater.components.trace import Trace
+from backwater.distributions import Law, Linear
+from backwater.engines.compiled.world import NONE, Array, Records
+from backwater.measure import alone
+from backwater.quantile import CONSTANT
+from backwater.run import Run
+from backwater.scenario import Producer, Scenario
+
+FIFO, LIFO, PRIORITY = range(3)
+DISCIPLINES = {"fifo": FIFO, "lifo": LIFO, "priority": PRIORITY}
+REJECT, DROP_OLDEST, SHED_OLDEST = range(3)
+OVERFLOWS = {"reject": REJECT, "drop_oldest": DROP_OLDEST, "shed_oldest": SHED_OLDEST}
+NEVER, AT_START, AT_ARRIVAL = range(3)
+SLOWDOWNS = {"start": AT_START, "arrival": AT_ARRIVAL}
+LEAVE, CANCEL_WAITING, CANCEL = range(3)
+ON_TIMEOUT = {"leave": LEAVE, "cancel_waiting": CANCEL_WAITING, "cancel": CANCEL}
+
+#: The queue, the workers and the run. evicts: whether the oldest may have to yield; once: one demand per job.
+PLAN = np.dtype([
+    ("seed", "u8"), ("replication", "i8"), ("sources", "i8"), ("most_classes", "i8"), ("once", "i8"), ("sized", "i8"),
+    ("bounded", "i8"), ("evicts", "i8"), ("discipline", "i8"), ("overflow", "i8"),
+    ("slowdown", "i8"), ("slow_above", "i8"), ("slow_factor", "f8"), ("capacity", "f8"), ("capacity_bytes", "f8"),
+    ("limit", "f8"), ("write", "f8"), ("read", "f8"), ("bandwidth", "f8"), ("retry_after", "f8"),
+    ("arrivals", "i8"), ("backlog", "i8"), ("records", "i8"),
+])  # fmt: skip
+#: A source and its client. plan .. plan_stop: its plan of arrivals; classes: how many it sends; patience: where the law
+#: begins; constant: patience that is always the same [s]; policy: of retries; expires: it has a timeout of any kind.
+SENDER = np.dtype([
+    ("plan", "i8"), ("plan_stop", "i8"), ("trace", "i8"), ("repeat", "i8"), ("classes", "i8"),
+    ("patience", "i8"), ("constant", "f8"), ("total_timeout", "f8"), ("on_timeout", "i8"), ("policy", "i8"),
+    ("expires", "i8"),
+])  # fmt: skip
+#: A class as a source sends it. share: cumulative; level: of priority; service, size: where the law begins; *_column:
+#: where its value for each row of a trace is.
+KIND = np.dtype([
+    ("share", "f8"), ("job_class", "i8"), ("level", "i8"), ("service", "i8"), ("service_column", "i8"),
+    ("size", "i8"), ("size_column", "i8"),
+])  # fmt: skip
+
+
+class Layout(NamedTuple):
+    """A scenario's numbers, the same for all replications. levels: how many levels of priority there are."""
+
+    plan: Records
+    senders: Records
+    kinds: Records
+    numbers: Array
+    levels: int
+
+
+class _Numbers:
+    """Collects flat arrays; each distinct one is stored once."""
+
+    def __init__(self) -> None:
+        self.parts: list[Array] = []
+        self.size = 0
+        self.known: dict[bytes, int] = {}
+
+    def add(self, values: Iterable[float]) -> int:
+        """Where the values begin."""
+        part = np.ascontiguousarray(values, dtype=np.float64)
+        name = part.tobytes()
+        if name not in self.known:
+            self.known[name] = self.size
+            self.parts.append(part)
+            self.size += len(part)
+        return self.known[name]
+
+    def law(self, law: Law | None, source: object) -> tuple[int, int]:
+        """Where a law begins, and where its values by row begin; NONE for what it is not."""
+        if law is None:
+            return NONE, NONE
+        if isinstance(law, Linear):
+            return NONE, self.add(law.of(source.values)) if isinstance(source, Trace) else NONE
+        return self.add(law.table), NONE
+
+
+def layout(scenario: Scenario) -> Layout:
+    """The scenario as flat numbers."""
+    numbers = _Numbers()
+    producers = [*scenario.producers, scenario.producers[0]]  # the last sends the backlog
+    most = max(len(producer.classes) for producer in producers)
+    levels = sorted({job.priority for job in scenario.jobs.values()})
+    senders, kinds = np.zeros(len(producers), SENDER), np.zeros(len(producers) * most, KIND)
+    for index, producer in enumerate(producers):
+        _fill_sender(senders[index], producer, numbers)
+        for place in range(len(producer.classes)):
+            _fill_kind(kinds[index * most + place], scenario, producer, place, levels, numbers)
+    senders[-1]["plan"], senders[-1]["trace"] = NONE, 0
+    plan = _plan(scenario, most)
+    flat = np.concatenate(numbers.parts) if numbers.parts else np.zeros(1)
+    return Layout(plan, senders, kinds, flat, len(levels))
+
+
+def _fill_sender(record: np.void, producer: Producer, numbers: _Numbers) -> None:
+    client, source = producer.client, producer.source
+    record["plan"] = record["plan_stop"] = NONE
+    if isinstance(source, Trace):
+        record["trace"], record["repeat"] = 1, source.repeat
+    else:
+        plan = source.plan(producer.scale)
+        record["plan"] = numbers.add(plan)
+        record["plan_stop"] = record["plan"] + len(plan)
+    record["classes"] = len(producer.classes)
+    patience = client.attempt_timeout
+    record["patience"] = NONE if patience is None else numbers.add(patience.table)
+    always = patience is not None and patience.table[0] == CONSTANT
+    record["constant"] = patience.table[1] if patience is not None and always else math.nan
+    record["total_timeout"] = math.inf if client.total_timeout is None else client.total_timeout
+    record["on_timeout"] = ON_TIMEOUT[client.on_timeout]
+    record["policy"] = NONE if client.retry is None else numbers.add(client.retry.policy)
+    record["expires"] = patience is not None or client.total_timeout is not None
+
+
+def _fill_kind(
+    record: np.void, scenario: Scenario, producer: Producer, place: int, levels: list[int], numbers: _Numbers
+) -> None:
+    index = producer.classes[place]
+    job = list(scenario.jobs.values())[index]
+    record["share"], record["job_class"], record["level"] = producer.shares[place], index, levels.index(job.priority)
+    record["service"], record["service_column"] = numbers.law(scenario.service_law(index), producer.source)
+    record["size"], record["size_column"] = numbers.law(job.size, producer.source)
+
+
+def _plan(scenario: Scenario, most_classes: int) -> Records:
+    plan = np.zeros(1, PLAN)
+    record, queue, memory = plan[0], scenario.queue, scenario.queue.memory
+    capacity, capacity_bytes = queue.bounds
+    record["sources"], record["most_classes"] = len(scenario.producers), most_classes
+    record["once"] = scenario.workers.demand == "job"
+    record["sized"] = any(job.size is not None for job in scenario.jobs.values())
+    record["capacity"], record["capacity_bytes"] = capacity, capacity_bytes
+    record["bounded"] = not math.isinf(min(capacity, capacity_bytes))
+    record["discipline"], record["overflow"] = DISCIPLINES[queue.discipline], OVERFLOWS[queue.overflow]
+    record["evicts"] = record["bounded"] and queue.overflow != "reject"
+    record["backlog"] = queue.backlog
+    record["retry_after"] = queue.retry_after or 0.0
+    record["limit"] = math.inf if memory is None else memory.bound
+    record["write"], record["read"], record["bandwidth"] = (0.0, 0.0, math.inf) if memory is None else memory.disk
+    slowdown = None if memory is None else memory.slowdown
+    if slowdown is not None:
+        record["slowdown"] = SLOWDOWNS[slowdown.at]
+        record["slow_above"], record["slow_factor"] = slowdown.above, slowdown.factor
+    return plan
+
+
+def for_run(base: Layout, run: Run, replication: int, records: bool) -> Records:
+    """The plan of one replication."""
+    plan = alone(1, PLAN)
+    plan[:] = base.plan
+    record = plan[0]
+    record["seed"], record["replication"] = random.seed_word(run.seed), replication
+    record["arrivals"] = run.arrivals or 2**62
+    record["records"] = records
+    return plan

@@ -1,0 +1,128 @@
+"""What the kernels write down: rows of ended attempts and jobs; and the slots that this frees."""
+
+from __future__ import annotations
+
+import math
+
+from backwater.engines.compiled.calendar import new_ref
+from backwater.engines.compiled.world import FREE, NONE
+from backwater.jit import inlined, inner
+from backwater.measure import change, fold_attempt, fold_job, fold_rejected
+from backwater.outcome import ALIVE, JOB_UNFINISHED, REJECTED
+
+
+@inner
+def _keep_attempt(world, job, attempt, served, result, ended):  # type: ignore[no-untyped-def]
+    """Keep the row of an attempt."""
+    state = world.state[0]
+    row = world.attempt_rows[state.attempt_rows]
+    state.attempt_rows += 1
+    row.source, row.job, row.job_class, row.number = job.source, job.number, job.job_class, attempt.number
+    row.arrived, row.sent, row.accepted, row.taken = job.arrived, attempt.sent, attempt.accepted, attempt.taken
+    row.started, row.ended, row.worker, row.spilled = attempt.started, ended, attempt.worker, attempt.spilled
+    row.disk, row.size, row.timed_out, row.served, row.outcome = (
+        attempt.disk, job.size, attempt.timed_out, served, result
+    )  # fmt: skip
+
+
+@inlined
+def _write_job(world, job, result):  # type: ignore[no-untyped-def]
+    state = world.state[0]
+    fold_job(world.books, job, result, state.now)
+    if world.plan[0].records:
+        row = world.job_rows[state.job_rows]
+        state.job_rows += 1
+        row.source, row.job, row.job_class, row.arrived = job.source, job.number, job.job_class, job.arrived
+        row.ended, row.attempts, row.outcome = state.now, job.attempts, result
+
+
+@inlined
+def reject(world, job):  # type: ignore[no-untyped-def]
+    """The job's present attempt is turned away, now; it never had a slot."""
+    now = world.state[0].now
+    fold_rejected(world.books, job, now)
+    if world.plan[0].records:
+        attempt = world.turned_away[0]
+        attempt.number, attempt.sent = job.attempts, now
+        _keep_attempt(world, job, attempt, 0, REJECTED, now)
+
+
+@inlined
+def finish(world, slot, served, result, ended):  # type: ignore[no-untyped-def]
+    """Write down an attempt that has ended, and free its slot."""
+    state, attempt = world.state[0], world.attempts[slot]
+    job = world.jobs[attempt.job]
+    fold_attempt(world.books, job, attempt, served, result, ended)
+    if world.plan[0].records:
+        _keep_attempt(world, job, attempt, served, result, ended)
+    attempt.ref, attempt.where, attempt.newer = NONE, FREE, state.free_attempt
+    state.free_attempt = slot
+    state.free_attempts += 1
+    job.attempts_left -= 1
+    if job.attempts_left == 0 and not job.begun:
+        _free(world, attempt.job)
+
+
+@inner
+def close(world, slot, result, ended):  # type: ignore[no-untyped-def]
+    """Write down an attempt that has ended without a service, and free its slot."""
+    finish(world, slot, 0, result, ended)
+
+
+@inlined
+def _free(world, slot):  # type: ignore[no-untyped-def]
+    state, job = world.state[0], world.jobs[slot]
+    job.ref, job.next = NONE, state.free_job
+    state.free_job = slot
+    state.free_jobs += 1
+
+
+@inlined
+def new_attempt(world, of):  # type: ignore[no-untyped-def]
+    """A slot for the present attempt of the job in slot ``of``; returns it."""
+    state, job = world.state[0], world.jobs[of]
+    slot = state.free_attempt
+    attempt = world.attempts[slot]
+    state.free_attempt = attempt.newer
+    state.free_attempts -= 1
+    attempt.ref, attempt.job, attempt.number = new_ref(state, slot), of, job.attempts
+    attempt.wanted, attempt.worker, attempt.spilled, attempt.timed_out, attempt.listed = 1, NONE, 0, 0, 0
+    attempt.sent = attempt.accepted = state.now
+    attempt.taken = attempt.started = math.nan
+    attempt.disk, attempt.factor, attempt.demand = 0.0, 1.0, job.demand
+    job.attempt = slot
+    job.attempts_left += 1
+    return slot
+
+
+@inlined
+def begin(world):  # type: ignore[no-untyped-def]
+    """A slot for a job that arrives, now; returns it."""
+    state = world.state[0]
+    slot = state.free_job
+    job = world.jobs[slot]
+    state.free_job = job.next
+    state.free_jobs -= 1
+    state.alive += 1
+    job.ref, job.arrived, job.pause = new_ref(state, slot), state.now, math.nan
+    job.attempts = job.served = job.attempts_left = job.backing_off = job.listed = 0
+    job.attempt, job.begun = NONE, 1
+    return slot
+
+
+@inner
+def leave(world, slot):  # type: ignore[no-untyped-def]
+    """The run ends and a job is still alive."""
+    _write_job(world, world.jobs[slot], JOB_UNFINISHED)
+
+
+@inlined
+def end(world, slot, result):  # type: ignore[no-untyped-def]
+    """A job's client is done with it, now."""
+    state, job = world.state[0], world.jobs[slot]
+    _write_job(world, job, result)
+    change(world.books, state.now, ALIVE, job.job_class, -1.0)
+    state.alive -= 1
+    job.begun = 0
+    if job.attempts_left == 0:
+        _free(world, slot)

@@ -1,0 +1,136 @@
+"""Who sends new jobs: what they are, and when the next one comes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from backwater import order, random
+from backwater.components.arrivals import draw_gaps, next_arrival
+from backwater.engines.compiled import calendar, ledger
+from backwater.engines.compiled.world import AHEAD
+from backwater.jit import compiled, inlined, inner
+from backwater.measure import change
+from backwater.outcome import ALIVE
+from backwater.quantile import fill, quantile
+
+BACKLOG = -1.0  # when the jobs come that wait at time 0: before all that happens then
+
+
+@inner
+def draw_ahead(world, source):  # type: ignore[no-untyped-def]
+    """Draw the next AHEAD jobs of a source: all of what chance decides before a job is sent."""
+    plan, sender, its, numbers = world.plan[0], world.senders[source], world.drawn[source], world.numbers
+    first, kind = world.sources[source].number, source * plan.most_classes
+    for n in range(AHEAD):
+        its.gap[n], its.demand[n] = random.pair(plan.seed, plan.replication, source, first + n, random.GAP, 0)
+    if sender.plan >= 0:
+        draw_gaps(numbers, sender.plan, its.gap, its.gap)
+    if sender.classes > 1 or plan.sized:
+        _draw_classes(world, source, first)
+    elif plan.once and world.kinds[kind].service >= 0:
+        fill(numbers, world.kinds[kind].service, its.demand, its.demand)
+
+
+@inner
+def _draw_classes(world, source, first):  # type: ignore[no-untyped-def]
+    """Draw classes and sizes, and then service times by class."""
+    plan, sender, its, numbers = world.plan[0], world.senders[source], world.drawn[source], world.numbers
+    for n in range(AHEAD):
+        kind = source * plan.most_classes
+        u, size = random.pair(plan.seed, plan.replication, source, first + n, random.CLASS, 0)
+        while sender.classes > 1 and u >= world.kinds[kind].share:
+            kind += 1
+        its.kind[n], law = kind, world.kinds[kind]
+        its.size[n] = np.rint(quantile(numbers, size, law.size)) if law.size >= 0 else 0.0
+        if plan.once and law.service >= 0:
+            its.demand[n] = quantile(numbers, its.demand[n], law.service)
+
+
+@inlined
+def make(world, source):  # type: ignore[no-untyped-def]
+    """The next job of a source arrives, now; returns its slot."""
+    plan, state, sender, its = world.plan[0], world.state[0], world.senders[source], world.sources[source]
+    if its.number % AHEAD == 0 and sender.plan < 0:
+        draw_ahead(world, source)
+    drawn, n = world.drawn[source], its.number % AHEAD
+    slot = ledger.begin(world)
+    job, kind = world.jobs[slot], world.kinds[drawn.kind[n]]
+    job.source, job.number, job.kind, job.job_class = source, its.number, drawn.kind[n], kind.job_class
+    job.place = order.key(0, source, its.number, 0)
+    job.size, job.demand = drawn.size[n], drawn.demand[n]
+    if sender.trace:
+        job.row = world.trace_rows[its.at]
+        if kind.size_column >= 0:
+            job.size = np.rint(world.numbers[kind.size_column + job.row])
+        if kind.service_column >= 0 and plan.once:
+            job.demand = world.numbers[kind.service_column + job.row]
+    change(world.books, state.now, ALIVE, job.job_class, 1.0)
+    its.number += 1
+    its.at += 1
+    return slot
+
+
+@inner
+def draw_demand(world, job):  # type: ignore[no-untyped-def]
+    """The service time of the job's present attempt, where it is drawn anew at each [s]."""
+    plan, kind = world.plan[0], world.kinds[job.kind]
+    if kind.service_column >= 0:
+        return world.numbers[kind.service_column + job.row]
+    u = random.uniform(plan.seed, plan.replication, job.source, job.number, random.SERVICE, job.attempts)
+    return quantile(world.numbers, u, kind.service)
+
+
+@inner
+def _next_known(world, source):  # type: ignore[no-untyped-def]
+    """``_next`` for a trace, and for the backlog, which comes before everything else."""
+    plan, its, sender = world.plan[0], world.sources[source], world.senders[source]
+    if source == plan.sources:
+        return BACKLOG if its.number < plan.backlog else math.inf
+    if its.at < its.stop:
+        return world.trace_times[its.at]
+    if sender.repeat:
+        world.state[0].refill = source
+    return math.inf
+
+
+@inlined
+def _next(world, source):  # type: ignore[no-untyped-def]
+    """When the next job of a source comes [s]; inf where none comes, or where its trace needs another pass."""
+    state, sender, its = world.state[0], world.senders[source], world.sources[source]
+    if sender.plan < 0:
+        return _next_known(world, source)
+    if its.number % AHEAD == 0:
+        draw_ahead(world, source)
+    gap = world.drawn[source].gap[its.number % AHEAD]
+    return next_arrival(world.numbers[sender.plan : sender.plan_stop], state.now, its.number, gap)
+
+
+@inlined
+def _place(world, source):  # type: ignore[no-untyped-def]
+    return order.key(order.ARRIVAL, source, world.sources[source].number, 0)
+
+
+@inlined
+def arrive(world):  # type: ignore[no-untyped-def]
+    """The first of the arrivals happens; its source's next one is put down. Returns the job's slot."""
+    state, source = world.state[0], world.arrivals.events[0].ref
+    slot = make(world, source)
+    state.arrived += 1
+    # As the reference counts: now + (when - now), which rounding may part from ``when``.
+    time = state.now + (_next(world, source) - state.now)
+    calendar.replace(world.arrivals, time, _place(world, source), source)
+    return slot
+
+
+@compiled
+def put_down(world, source):  # type: ignore[no-untyped-def]
+    """Put down a source's first arrival, or the first of another pass through its trace."""
+    now, arrivals = world.state[0].now, world.arrivals
+    time = now + (_next(world, source) - now)
+    for at in range(arrivals.size[0]):
+        if arrivals.events[at].ref == source:
+            calendar.replace_at(arrivals, at, time, _place(world, source), source)
+            return
+    calendar.push(arrivals, time, _place(world, source), source)

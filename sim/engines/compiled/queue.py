@@ -1,0 +1,194 @@
+"""Where attempts wait: a list in order of acceptance, and one per level of priority where that decides."""
+
+from __future__ import annotations
+
+from backwater.components.memory import disk_wait, fits, slowed
+from backwater.components.queue import has_room
+from backwater.engines.compiled import ledger, timeouts
+from backwater.engines.compiled.layout import AT_ARRIVAL, AT_START, FIFO, PRIORITY, REJECT, SHED_OLDEST
+from backwater.engines.compiled.world import DROPPED as VANISHED
+from backwater.engines.compiled.world import NONE, WAITING
+from backwater.jit import inlined, inner
+from backwater.measure import change
+from backwater.outcome import CANCELLED, DISK, DROPPED, MEMORY, REJECTED
+from backwater.outcome import WAITING as WAIT
+
+
+@inlined
+def _room(world, size):  # type: ignore[no-untyped-def]
+    plan, state = world.plan[0], world.state[0]
+    return has_room(state.waiting, state.used, size, plan.capacity, plan.capacity_bytes)
+
+
+@inner
+def _yield_oldest(world, size):  # type: ignore[no-untyped-def]
+    """The oldest leave until there is room; False where not even an empty queue has room."""
+    plan = world.plan[0]
+    if not has_room(0, 0.0, size, plan.capacity, plan.capacity_bytes):
+        return False
+    while not _room(world, size):
+        _evict(world, world.state[0].oldest)
+    return True
+
+
+@inlined
+def make_room(world, size):  # type: ignore[no-untyped-def]
+    """Whether there is room for ``size`` more bytes, after the oldest have yielded where the rule says so."""
+    plan = world.plan[0]
+    if not plan.bounded or _room(world, size):
+        return True
+    return plan.overflow != REJECT and _yield_oldest(world, size)
+
+
+@inner
+def _evict(world, slot):  # type: ignore[no-untyped-def]
+    """The oldest waiting attempt yields: it gets the 503, or vanishes and nobody is told."""
+    plan, state, attempt = world.plan[0], world.state[0], world.attempts[slot]
+    job = world.jobs[attempt.job]
+    remove(world, slot, False)
+    if plan.overflow != SHED_OLDEST and attempt.wanted and world.senders[job.source].expires:
+        attempt.where, attempt.ended = VANISHED, state.now
+        return  # its client does not know, waits until its timeout, and closes the row then
+    if attempt.wanted:
+        timeouts.unwatch(world, attempt)
+        job.attempt = NONE
+        if state.evicted == NONE:
+            state.evicted = attempt.job
+        else:
+            world.jobs[state.last_evicted].next = attempt.job
+        state.last_evicted, job.next = attempt.job, NONE
+    ledger.close(world, slot, REJECTED if plan.overflow == SHED_OLDEST else DROPPED, state.now)
+
+
+@inlined
+def accept(world, slot):  # type: ignore[no-untyped-def]
+    """An attempt joins those that wait."""
+    plan, state, attempt = world.plan[0], world.state[0], world.attempts[slot]
+    job = world.jobs[attempt.job]
+    attempt.where, attempt.older, attempt.newer = WAITING, state.newest, NONE
+    if state.newest == NONE:
+        state.oldest = slot
+    else:
+        world.attempts[state.newest].newer = slot
+    state.newest = slot
+    state.waiting += 1
+    if plan.discipline == PRIORITY:
+        _join_level(world, slot, world.kinds[job.kind].level)
+    change(world.books, state.now, WAIT, job.job_class, 1.0)
+    if job.size > 0:
+        _occupy(world, attempt, job)
+    if plan.slowdown == AT_ARRIVAL:
+        attempt.factor = slowed(state.waiting, plan.slow_above, plan.slow_factor)
+
+
+@inlined
+def _occupy(world, attempt, job):  # type: ignore[no-untyped-def]
+    plan, state = world.plan[0], world.state[0]
+    state.used += job.size
+    if fits(state.in_memory, plan.limit, job.size):
+        state.in_memory += job.size
+        change(world.books, state.now, MEMORY, job.job_class, job.size)
+    else:
+        attempt.spilled = 1
+        attempt.disk += _disk(plan, state, plan.write, job.size)
+        change(world.books, state.now, DISK, job.job_class, job.size)
+
+
+@inlined
+def _disk(plan, state, latency, size):  # type: ignore[no-untyped-def]
+    wait = disk_wait(state.disk_free, state.now, latency, plan.bandwidth, size)
+    state.disk_free = state.now + wait
+    return wait
+
+
+@inlined
+def read(world, attempt):  # type: ignore[no-untyped-def]
+    """Ask for a spilled attempt's read; returns the time until it is done, its turn included [s]."""
+    plan = world.plan[0]
+    return _disk(plan, world.state[0], plan.read, world.jobs[attempt.job].size)
+
+
+@inner
+def _join_level(world, slot, level):  # type: ignore[no-untyped-def]
+    attempt, its = world.attempts[slot], world.levels[level]
+    attempt.before, attempt.after = its.last, NONE
+    if its.last == NONE:
+        its.first = slot
+    else:
+        world.attempts[its.last].after = slot
+    its.last = slot
+
+
+@inner
+def _leave_level(world, attempt, level):  # type: ignore[no-untyped-def]
+    its = world.levels[level]
+    if attempt.before == NONE:
+        its.first = attempt.after
+    else:
+        world.attempts[attempt.before].after = attempt.after
+    if attempt.after == NONE:
+        its.last = attempt.before
+    else:
+        world.attempts[attempt.after].before = attempt.before
+
+
+@inlined
+def _next(world):  # type: ignore[no-untyped-def]
+    plan, state = world.plan[0], world.state[0]
+    if plan.discipline == PRIORITY:
+        level = 0
+        while world.levels[level].first == NONE:
+            level += 1
+        return world.levels[level].first
+    return state.oldest if plan.discipline == FIFO else state.newest
+
+
+@inlined
+def take(world):  # type: ignore[no-untyped-def]
+    """The attempt that is next, taken out; somebody waits."""
+    plan = world.plan[0]
+    slot = _next(world)
+    if plan.slowdown == AT_START:
+        world.attempts[slot].factor = slowed(world.state[0].waiting, plan.slow_above, plan.slow_factor)
+    remove(world, slot, True)
+    return slot
+
+
+@inlined
+def remove(world, slot, keep_on_disk):  # type: ignore[no-untyped-def]
+    """An attempt leaves those that wait."""
+    plan, state, attempt = world.plan[0], world.state[0], world.attempts[slot]
+    job = world.jobs[attempt.job]
+    if attempt.older == NONE:
+        state.oldest = attempt.newer
+    else:
+        world.attempts[attempt.older].newer = attempt.newer
+    if attempt.newer == NONE:
+        state.newest = attempt.older
+    else:
+        world.attempts[attempt.newer].older = attempt.older
+    state.waiting -= 1
+    if plan.discipline == PRIORITY:
+        _leave_level(world, attempt, world.kinds[job.kind].level)
+    change(world.books, state.now, WAIT, job.job_class, -1.0)
+    if job.size > 0:
+        state.used -= job.size
+        if not attempt.spilled:
+            state.in_memory -= job.size
+            change(world.books, state.now, MEMORY, job.job_class, -job.size)
+        elif not keep_on_disk:
+            leave_disk(world, attempt)
+
+
+@inlined
+def leave_disk(world, attempt):  # type: ignore[no-untyped-def]
+    """A spilled attempt's bytes on disk are free again."""
+    job = world.jobs[attempt.job]
+    change(world.books, world.state[0].now, DISK, job.job_class, -job.size)
+
+
+@inner
+def withdraw(world, slot):  # type: ignore[no-untyped-def]
+    """Its client takes a waiting attempt out of the queue."""
+    remove(world, slot, False)
+    ledger.close(world, slot, CANCELLED, world.state[0].now)

@@ -1,0 +1,197 @@
+"""One replication on the compiled engine: prepare, let the kernel run in shares, grow what it outgrows, close."""
+
+from __future__ import annotations
+
+import math
+from contextlib import nullcontext
+from functools import cache
+from threading import Event
+
+import numpy as np
+
+from backwater import jit
+from backwater.books import Fold
+from backwater.components.arrivals import Periodic
+from backwater.components.trace import Trace
+from backwater.components.workers import Workers
+from backwater.engines.compiled import kernel, producer
+from backwater.engines.compiled import world as w
+from backwater.engines.compiled.layout import Layout, for_run, layout
+from backwater.errors import LimitError
+from backwater.measure import alone
+from backwater.outcome import Outcome, audit
+from backwater.run import Run
+from backwater.scenario import Scenario
+
+LIVE_JOBS = 5_000_000  # a live job takes about 0.4 kB here
+EVENTS = 400_000  # that happen before Python looks up: some tens of milliseconds
+_SLOTS = 256  # at the start
+
+
+class System:
+    """A replication in progress."""
+
+    def __init__(self, scenario: Scenario, run: Run, replication: int) -> None:
+        self.scenario, self.run, self.replication = scenario, run, replication
+        deadlines = [math.inf if job.deadline is None else job.deadline for job in scenario.jobs.values()]
+        self.fold = Fold(run, np.array(deadlines))
+        base = layout(scenario)
+        plan = for_run(base, run, replication, self.fold.records)
+        self.world = _new_world(base, plan, scenario.workers.count, self.fold)
+        self.traces = {n: p.source for n, p in enumerate(scenario.producers) if isinstance(p.source, Trace)}
+        self.passes = {n: (0, np.empty(0), np.empty(0, np.int64)) for n in self.traces}
+        self.doubled = 0.0  # when jobs or attempts last outgrew their room [s]
+
+    def go(self, halt: Event | None = None) -> Outcome:
+        """Run to the end, or until ``halt`` is set: then raises KeyboardInterrupt."""
+        self._open()
+        until = self._make_room(0.0 if math.isinf(self.run.end) else self.run.end)
+        while True:
+            code = kernel.run(self.world, until, EVENTS)
+            self._hand_over()
+            if code == kernel.ROOM:
+                self._grow()
+            elif code == kernel.PASS:
+                self._next_pass(int(self.world.state["refill"][0]))
+            elif code == kernel.LATER and until < self.run.end:
+                until = self._make_room(2.0 * until)
+            elif code != kernel.PAUSED:
+                return self._finish()
+            elif halt is not None and halt.is_set():
+                raise KeyboardInterrupt
+
+    def _make_room(self, until: float) -> float:
+        """Make room for samples, and return the time up to which the run may go."""
+        room = self.fold.make_room(until)
+        self.world = self.world._replace(books=self.fold.books)
+        return min(room, self.run.end)
+
+    def _open(self) -> None:
+        """Put down each source's first job, the backlog's too."""
+        for source in range(len(self.scenario.producers) + 1):
+            if source in self.traces:
+                self._next_pass(source)
+            else:
+                producer.put_down(self.world, source)
+
+    def _next_pass(self, source: int) -> None:
+        """Give a source the next pass through its trace that holds any job."""
+        trace, scale = self.traces[source], self.scenario.producers[source].scale
+        turn, times, rows = self.passes[source]
+        address = self.world.plan[0]["seed"], self.replication, source
+        times, rows = trace.pass_through(turn, scale, address)
+        while trace.repeat and not len(times):
+            turn += 1
+            times, rows = trace.pass_through(turn, scale, address)
+        self.passes[source] = (turn + 1, times, rows)
+        self._place_traces()
+        self.world.state["refill"] = w.NONE
+        self.world.sources[source]["at"] = self.world.sources[source]["first"]
+        producer.put_down(self.world, source)
+
+    def _place_traces(self) -> None:
+        """Lay the present passes of all traces one after the other."""
+        at = 0
+        for source, (_, times, _) in self.passes.items():
+            its = self.world.sources[source]
+            its["at"], its["first"], its["stop"] = its["at"] - its["first"] + at, at, at + len(times)
+            at += len(times)
+        times, rows = (np.concatenate([each[n] for each in self.passes.values()]) for n in (1, 2))
+        self.world = self.world._replace(trace_times=times, trace_rows=rows)
+
+    def _hand_over(self) -> None:
+        """Hand over the rows that are held, where they are recorded."""
+        state = self.world.state[0]
+        self.fold.keep_attempts(w.plain(self.world.attempt_rows[: state["attempt_rows"]]))
+        self.fold.keep_jobs(w.plain(self.world.job_rows[: state["job_rows"]]))
+        state["attempt_rows"] = state["job_rows"] = 0
+
+    def _grow(self) -> None:
+        """Double whatever has no room left."""
+        world, state = self.world, self.world.state[0]
+        spare = kernel.SPARE + (int(state["waiting"]) if world.plan[0]["evicts"] else 0)
+        if state["free_jobs"] == 0:
+            world = world._replace(jobs=w.grown_slots(world.jobs, state, "job", self._allowed(len(world.jobs))))
+        if state["free_attempts"] == 0:
+            more = self._allowed(len(world.attempts))
+            world = world._replace(attempts=w.grown_slots(world.attempts, state, "attempt", more))
+        while world.calendar.size[0] + spare > len(world.calendar.events):
+            world = world._replace(calendar=w.grown_calendar(world.calendar))
+        if 2 * spare > len(world.job_rows):
+            attempt_rows, job_rows = w.row_buffers(2 * spare)
+            world = world._replace(attempt_rows=attempt_rows, job_rows=job_rows)
+        self.world = world
+
+    def _allowed(self, slots: int) -> int:
+        """How many slots to add; LimitError where there may be no more."""
+        state = self.world.state[0]
+        alive, waiting, now = int(state["alive"]), int(state["waiting"]), float(state["now"])
+        if slots >= LIVE_JOBS:
+            raise LimitError(
+                f"at {now:g} s {alive:,} jobs were alive and {waiting:,} attempts waiting, about twice as many as at "
+                f"{self.doubled:g} s: it outgrows the memory allowed, {LIVE_JOBS:,} of either; bound queue.capacity, "
+                "lower the load or shorten the horizon"
+            )
+        self.doubled = now
+        return min(slots, LIVE_JOBS - slots)
+
+    def _finish(self) -> Outcome:
+        """Close the books at the present time: what is in progress ends as unfinished."""
+        state = self.world.state[0]
+        if state["arrived"] < self.world.plan[0]["arrivals"]:
+            state["now"] = self.run.end if math.isfinite(self.run.end) else max(state["now"], state["latest"])
+        attempts, jobs = kernel.live(self.world)
+        of, own = self.world.jobs[self.world.attempts[attempts]["job"]], self.world.jobs[jobs]
+        attempts = attempts[np.lexsort((self.world.attempts[attempts]["number"], of["number"], of["source"]))]
+        jobs = jobs[np.lexsort((own["number"], own["source"]))]
+        attempt_rows, job_rows = w.row_buffers(max(len(attempts), len(jobs), 1))
+        self.world = self.world._replace(attempt_rows=attempt_rows, job_rows=job_rows)
+        kernel.leave(self.world, attempts, jobs)
+        self._hand_over()
+        outcome = self.fold.close(float(state["now"]))
+        audit(outcome, self.scenario.queue.bounds[0])
+        return outcome
+
+
+def _new_world(base: Layout, plan: w.Records, workers: int, fold: Fold) -> w.World:
+    sources = len(base.senders)
+    state, drawn, idle = alone(1, w.STATE), alone(sources, w.DRAWN), alone(workers, np.int64)
+    timeouts, levels = alone(2 * sources, w.TIMEOUTS), alone(base.levels, w.LEVEL)
+    for name in ("oldest", "newest", "evicted", "last_evicted", "refill"):
+        state[name] = w.NONE
+    state["free_jobs"] = state["free_attempts"] = _SLOTS
+    state["arrived"] = -plan["backlog"]  # whose jobs do not count among those that a run asks for
+    state["idle"], idle[:] = workers, np.arange(workers)
+    timeouts["soonest"] = timeouts["last"] = w.NONE
+    levels["first"] = levels["last"] = w.NONE
+    drawn["kind"] = np.arange(sources)[:, None] * int(plan["most_classes"][0])
+    attempt_rows, job_rows = w.row_buffers(w.ROWS)
+    return w.World(
+        plan=plan, senders=base.senders, kinds=base.kinds, numbers=base.numbers, trace_times=np.empty(0),
+        trace_rows=np.empty(0, np.int64), state=state, sources=alone(sources, w.SOURCE), timeouts=timeouts,
+        drawn=drawn, jobs=w.slots(_SLOTS, w.LIVE_JOB), attempts=w.slots(_SLOTS, w.LIVE_ATTEMPT), levels=levels,
+        idle=idle, arrivals=w.calendar(sources), calendar=w.calendar(2 * _SLOTS), books=fold.books,
+        turned_away=w.turned_away(), attempt_rows=attempt_rows, job_rows=job_rows,
+    )  # fmt: skip
+
+
+def run(scenario: Scenario, run: Run, replication: int = 0, halt: Event | None = None) -> Outcome:
+    """Run one replication of a scenario. Raises AuditError where the books do not balance, LimitError for memory.
+
+    halt  once it is set, the run ends within a fraction of a second: KeyboardInterrupt
+    """
+    return System(scenario, run, replication).go(halt)
+
+
+def is_ready() -> bool:
+    """Whether the kernels need no compilation."""
+    return jit.is_ready(kernel.run)
+
+
+@cache
+def prepare() -> None:
+    """Compile the kernels where that has not been done on this machine, or read them."""
+    # Any run will do: the types of its arrays are those of every run.
+    any_scenario = Scenario(arrivals=Periodic(interval="1 s"), workers=Workers(service="1 s"))
+    with nullcontext() if is_ready() else jit.telling("the kernels"):
+        run(any_scenario, Run(arrivals=1))

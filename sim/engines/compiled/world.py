@@ -1,0 +1,154 @@
+"""The state of a run as records in flat arrays, and its growth.
+
+A live job and a live attempt each sit in a slot that is used again when they are gone. An attempt may outlive its job
+(work that nobody wants), so a job's slot is kept until the last of its attempts has ended.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from backwater.measure import ATTEMPT_ROW, JOB_ROW, Books, alone
+
+Records = npt.NDArray[np.void]
+Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+NONE = -1  # no slot
+ROWS = 512  # rows that are held before they are folded
+AHEAD = 64  # jobs of a source that are drawn at once
+IN_LIST, IN_CALENDAR = 1, 2  # where a timeout is put down
+# Where an attempt is.
+FREE, WAITING, READING, SERVING, DROPPED = range(5)
+
+#: A job in progress. ref: see ``calendar``; place: what its events share among those of their instant; attempt: the
+#: one that its client waits for; attempts_left: slots of its attempts; begun: its client is not done with it; listed,
+#: sooner, later, expires: its place in its source's list of total timeouts.
+LIVE_JOB = np.dtype([
+    ("ref", "i8"), ("place", "i8"), ("number", "i8"), ("arrived", "f8"), ("size", "f8"), ("demand", "f8"),
+    ("pause", "f8"), ("expires", "f8"), ("source", "i4"), ("kind", "i4"), ("job_class", "i4"), ("row", "i4"),
+    ("attempts", "i4"), ("served", "i4"), ("attempt", "i4"), ("attempts_left", "i4"), ("begun", "i4"),
+    ("backing_off", "i4"), ("next", "i4"), ("listed", "i4"), ("sooner", "i4"), ("later", "i4"),
+])  # fmt: skip
+#: One sending of a job. older, newer: neighbours in the queue; before, after: in its level of priority; listed, sooner,
+#: later, expires: its place in its source's list of timeouts; wanted: its client waits for it.
+LIVE_ATTEMPT = np.dtype([
+    ("ref", "i8"), ("sent", "f8"), ("accepted", "f8"), ("taken", "f8"), ("started", "f8"), ("ended", "f8"),
+    ("disk", "f8"), ("demand", "f8"), ("factor", "f8"), ("expires", "f8"), ("job", "i4"), ("number", "i4"),
+    ("where", "i4"), ("wanted", "i4"), ("worker", "i4"), ("spilled", "i4"), ("timed_out", "i4"), ("older", "i4"),
+    ("newer", "i4"), ("before", "i4"), ("after", "i4"), ("listed", "i4"), ("sooner", "i4"), ("later", "i4"),
+])  # fmt: skip
+#: What changes and is not a slot. free_*: heads of the lists of free slots, and how many there are; oldest, newest:
+#: the queue's ends; evicted, last_evicted: attempts whose clients have yet to be told; idle: how many workers are;
+#: hole: the first event of the calendar has happened and gives way to the next one that is pushed; latest: the last
+#: time for which an event was ever put down [s]; refill: a trace that needs its next pass.
+STATE = np.dtype([
+    ("now", "f8"), ("latest", "f8"), ("used", "f8"), ("in_memory", "f8"), ("disk_free", "f8"),
+    ("free_job", "i8"), ("free_jobs", "i8"), ("free_attempt", "i8"), ("free_attempts", "i8"), ("serial", "i8"),
+    ("oldest", "i8"), ("newest", "i8"), ("waiting", "i8"), ("evicted", "i8"), ("last_evicted", "i8"), ("idle", "i8"),
+    ("hole", "i8"), ("refill", "i8"), ("alive", "i8"), ("arrived", "i8"), ("stale", "i8"),
+    ("attempt_rows", "i8"), ("job_rows", "i8"),
+])  # fmt: skip
+#: A source: the number of its next job; where in the present pass of its trace it is, and where that ends.
+SOURCE = np.dtype([("number", "i8"), ("first", "i8"), ("at", "i8"), ("stop", "i8")])
+#: A source's timeouts of one kind, in order of time because all are equally long: the first and the last one, whether
+#: the calendar knows of the list, and the time and place of the last one that was ever added.
+TIMEOUTS = np.dtype([("soonest", "i8"), ("last", "i8"), ("told", "i8"), ("when", "f8"), ("key", "i8")])
+#: The next jobs of a source, drawn before their time.
+DRAWN = np.dtype([
+    ("gap", "f8", (AHEAD,)), ("size", "f8", (AHEAD,)), ("demand", "f8", (AHEAD,)), ("kind", "i8", (AHEAD,)),
+])  # fmt: skip
+#: Those of a level of priority who wait, first and last.
+LEVEL = np.dtype([("first", "i8"), ("last", "i8")])
+
+
+#: An event: the bits of its time [s], its place among those of its instant, what it is (a ``ref``, or a source).
+EVENT = np.dtype([("when", "i8"), ("key", "i8"), ("ref", "i8")])
+
+
+class Calendar(NamedTuple):
+    """A heap of EVENT records; ``size`` is one number, how many there are."""
+
+    events: Records
+    size: Ints
+
+
+class World(NamedTuple):
+    """Everything that a kernel reads and writes.
+
+    The first four are a scenario's layout and do not change while it runs; ``trace_*`` hold the present pass of each
+    source that is a trace. ``timeouts`` has two lists per source, of its attempts' and of its jobs'. ``arrivals`` has
+    one event per source, ``calendar`` all others. ``turned_away`` is an attempt that stands for all that are rejected;
+    the rows are those of recorded runs.
+    """
+
+    plan: Records
+    senders: Records
+    kinds: Records
+    numbers: Array
+    trace_times: Array
+    trace_rows: Ints
+    state: Records
+    sources: Records
+    timeouts: Records
+    drawn: Records
+    jobs: Records
+    attempts: Records
+    levels: Records
+    idle: Ints
+    arrivals: Calendar
+    calendar: Calendar
+    books: Books
+    turned_away: Records
+    attempt_rows: Records
+    job_rows: Records
+
+
+def calendar(size: int) -> Calendar:
+    """A calendar with room for so many events."""
+    return Calendar(alone(size, EVENT), alone(1, np.int64))
+
+
+def slots(size: int, kind: np.dtype[np.void], first: int = 0) -> Records:
+    """So many free slots, numbered from ``first``, each pointing at the next one through the field for it."""
+    out = alone(size, kind)
+    out["ref"] = NONE
+    out["next" if kind == LIVE_JOB else "newer"] = np.append(np.arange(first + 1, first + size), NONE)
+    return out
+
+
+def grown_slots(old: Records, state: np.void, name: str, more: int) -> Records:
+    """So many more slots; the new ones come first in the list of free ones."""
+    new = slots(more, old.dtype, len(old))
+    new[-1]["next" if name == "job" else "newer"] = state[f"free_{name}"]
+    state[f"free_{name}"] = len(old)
+    state[f"free_{name}s"] += more
+    return np.concatenate([old, new])
+
+
+def grown_calendar(old: Calendar) -> Calendar:
+    """Room for twice as many events."""
+    return Calendar(np.concatenate([old.events, np.zeros_like(old.events)]), old.size)
+
+
+def row_buffers(rows: int) -> tuple[Records, Records]:
+    """Room for so many rows of ended attempts and jobs."""
+    return np.empty(rows, ATTEMPT_ROW), np.empty(rows, JOB_ROW)
+
+
+def turned_away() -> Records:
+    """An attempt that was never accepted: what stands for all of them."""
+    out = alone(1, LIVE_ATTEMPT)
+    out["worker"] = NONE
+    for name in ("accepted", "taken", "started"):
+        out[name] = math.nan
+    return out
+
+
+def plain(rows: Records) -> Array:
+    """Rows as numbers, shape (rows, columns)."""
+    return rows.view(np.float64).reshape(len(rows), len(rows.dtype.names or ()))

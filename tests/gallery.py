@@ -1,0 +1,164 @@
+"""Scenarios that together touch every field of the language, each with ties, an empty room or an overload.
+
+Small enough for the reference engine: 30 s of simulated time, some hundred jobs each. Whoever adds a field to the
+language adds it here; ``test_agreement.py`` refuses one that nothing touches.
+"""
+
+from pathlib import Path
+
+import backwater as bw
+from backwater.distributions import Mixture
+
+TICK = bw.Periodic(interval="500 ms")  # everything happens at the same instants
+RETRY = bw.Retry(base="200 ms", cap="2 s", max_attempts=4)
+STIFF = bw.Retry(kind="constant", base="500 ms", jitter="none", max_attempts=3)
+PAIR = {"a": bw.Job(share=1, size="100 B", priority=1), "b": bw.Job(share=2, size="300 B", deadline="2 s")}
+DISK = {"limit": "250 B", "write": "50 ms", "read": "100 ms", "bandwidth": "2 kB/s"}
+
+
+def one(arrivals=None, service="1 s", count=1, **parts) -> bw.Scenario:
+    """A scenario with as little as possible besides what is given."""
+    workers = {"count": count, "service": service, **parts.pop("workers", {})}
+    return bw.Scenario(arrivals=arrivals or TICK, workers=workers, **parts)
+
+
+def sources(folder: Path) -> dict[str, bw.Scenario]:
+    """One per kind of source."""
+    times = folder / "trace.csv"
+    lines = [f"{0.7 * n if n % 5 else 0.7 * (n - 1)},{1 + n % 3},{100 * (n % 4)}" for n in range(1, 25)]
+    times.write_text("t,work,bytes\n" + "\n".join(lines) + "\n")
+    rates = folder / "rates.csv"
+    rates.write_text("time,rate\n0,4\n10,0\n15,8\n")
+    recorded = {"file": str(times), "time": "t", "columns": ("work", "bytes")}
+    linear = {"kind": "linear", "constant": "100 ms", "per": {"work": "300 ms"}}
+    sized = {"job": bw.Job(size={"kind": "linear", "per": {"bytes": "1 B"}})}
+    return {
+        "poisson": one(bw.Poisson(rate="3/s"), "300 ms"),
+        "poisson, scaled": one(bw.Poisson(rate="3/s", scale=2.5), "300 ms", queue={"capacity": 2}),
+        "periodic, all ties": one(),
+        "periodic, late": one(bw.Periodic(interval="500 ms", jitter="300 ms"), "400 ms"),
+        "renewal": one(bw.Renewal(gap=bw.Uniform(low="0 s", high="1 s")), "400 ms"),
+        "renewal, several at once": one(bw.Renewal(gap={"kind": "mixture", "parts": [
+            {"share": 3, "law": "0 s"}, {"share": 1, "law": "2 s"}]}), "300 ms", 2, queue={"capacity": 3}),
+        "bursts": one(bw.Bursts(base="0/s", peak="6/s", every="8 s", length="2 s"), "300 ms", client={"retry": RETRY},
+                      queue={"capacity": 1}),
+        "profile, steps": one(bw.Profile(points=[("0 s", "1/s"), ("10 s", "6/s"), ("20 s", "0/s")]), "300 ms"),
+        "profile, lines, again": one(bw.Profile(file=str(rates), shape="linear", repeat=True), "200 ms"),
+        "trace": one(bw.Trace(**recorded), linear),
+        "trace, again and thinned": one(bw.Trace(**recorded, repeat=True, scale=0.7), linear, jobs=sized,
+                                        queue={"memory": {**DISK, "limit": "150 B"}}),
+        "trace, taken more than once": one(bw.Trace(**recorded, scale=2.3, unit="500 ms"), linear, 2, jobs=sized,
+                                           workers={"demand": "attempt"}),
+        "trace, again": one(bw.Trace(**recorded, repeat=True), linear, client={"attempt_timeout": "4 s"}),
+        "two traces, again": bw.Scenario(
+            arrivals={"one": bw.Trace(**recorded, repeat=True, scale=0.4), "two": bw.Trace(**recorded, unit="300 ms",
+                      repeat=True)}, workers={"count": 2, "service": linear}, queue={"capacity": 3}),
+        "several sources": bw.Scenario(
+            arrivals={"scale": 1.5, "web": bw.Poisson(rate="1/s", jobs=("a",)), "batch": {
+                "kind": "periodic", "interval": "1 s", "jobs": "b", "client": {"retry": STIFF}}},
+            jobs=PAIR, queue={"capacity": 2}, workers={"count": 1, "service": "600 ms"}),
+    }  # fmt: skip
+
+
+def laws() -> dict[str, bw.Scenario]:
+    """One per distribution, as the time of service or as a size."""
+    random = {
+        "constant": "400 ms", "exponential": bw.Exponential(mean="400 ms"), "erlang": bw.Erlang(mean="400 ms", k=3),
+        "gamma": bw.Gamma(mean="400 ms", cv=0.7), "gamma, quantiles": bw.Gamma(p50="300 ms", p95="1 s"),
+        "lognormal": bw.LogNormal(mean="400 ms", cv=1.5), "lognormal, quantiles": bw.LogNormal(p90="1 s", p99="2 s"),
+        "weibull": bw.Weibull(mean="400 ms", cv=2.0), "weibull, quantiles": bw.Weibull(p50="300 ms", p99="2 s"),
+        "hyperexponential": bw.HyperExponential(mean="400 ms", cv=3.0), "pareto": bw.Pareto(mean="400 ms", alpha=2.2),
+        "pareto, cut": bw.Pareto(mean="400 ms", alpha=0.9, cap="20 s"), "uniform": bw.Uniform(low="0 s", high="800 ms"),
+        "phasetype": bw.PhaseType(alpha=(1.0, 0.0), T=((-4.0, 4.0), (0.0, -6.0))),
+        "empirical": bw.Empirical(values=("100 ms", "100 ms", "1 s")),
+        "histogram": bw.Histogram(bounds=("100 ms", "500 ms", "2 s"), counts=(10, 60, 100)),
+        "mixture": Mixture(parts=[{"share": 2, "law": "0 s"}, {"share": 1, "law": bw.Exponential(mean="1 s")}]),
+        "scipy": bw.Scipy(name="gamma", params={"a": 2.0, "scale": 0.2}),
+    }  # fmt: skip
+    return {f"law: {name}": one(bw.Poisson(rate="2/s"), law) for name, law in random.items()}
+
+
+def laws_from_files(folder: Path) -> dict[str, bw.Scenario]:
+    """Observed values in a file."""
+    file = folder / "observed.csv"
+    file.write_text("ms\n120\n300\n300\n900\n")
+    law = bw.Empirical(file=str(file), column="ms", unit="1 ms")
+    return {"law: empirical, from a file": one(bw.Poisson(rate="2/s"), law)}
+
+
+def clients() -> dict[str, bw.Scenario]:
+    """Retries and timeouts."""
+    flood, room = bw.Poisson(rate="5/s"), {"capacity": 2}
+
+    def retrying(**policy) -> bw.Scenario:
+        return one(
+            flood, "500 ms", queue=room, client={"retry": bw.Retry(**{"base": "300 ms", "cap": "3 s", **policy})}
+        )
+
+    def patient(name, **client) -> bw.Scenario:
+        parts = {"attempt_timeout": "1 s", "on_timeout": name, "retry": STIFF}
+        return one(TICK, "700 ms", client={**parts, **client}, queue={"capacity": 3})
+
+    return {
+        "no room, no retries": one(flood, queue={"capacity": 0}),
+        "no room, ties, retries": one(client={"retry": STIFF}, queue={"capacity": 0}),
+        "full jitter": retrying(), "no jitter": retrying(jitter="none", factor=3.0),
+        "equal jitter": retrying(jitter="equal"), "exponential jitter": retrying(jitter="exponential"),
+        "jitter of a fraction": retrying(jitter=0.2), "decorrelated": retrying(kind="decorrelated"),
+        "for ever": retrying(max_attempts="forever"), "retries by chance": retrying(retry_probability=0.5),
+        "no cap": retrying(cap=None, max_attempts=5), "pauses of nothing": retrying(base="0 s", kind="constant"),
+        "retry after": one(flood, queue={**room, "retry_after": "1 s"}, client={"retry": RETRY}),
+        "left": patient("leave"), "taken from the queue": patient("cancel_waiting"), "stopped": patient("cancel"),
+        "impatient by chance": patient("cancel", attempt_timeout=bw.Exponential(mean="1 s")),
+        "impatient at once": patient("cancel_waiting", attempt_timeout="0 s"),
+        "patience with the job": patient("leave", attempt_timeout=None, total_timeout="1500 ms"),
+        "patience with both": patient("cancel", total_timeout="2 s"),
+        "patience with the job, stopped": patient("cancel", attempt_timeout=None, total_timeout="1 s"),
+        "one demand per attempt": one(flood, bw.Exponential(mean="300 ms"), queue=room, client={"retry": RETRY},
+                                      workers={"demand": "attempt"}),
+        "an overload that retries": one(bw.Poisson(rate="20/s"), "500 ms", 2, queue={"capacity": 5}, client={
+            "attempt_timeout": "2 s", "retry": RETRY}),
+    }  # fmt: skip
+
+
+def queues() -> dict[str, bw.Scenario]:
+    """Disciplines, overflows, bounds, memory, slowdowns, backlogs."""
+    flood, both = bw.Poisson(rate="4/s"), {"retry": STIFF, "attempt_timeout": "2 s", "on_timeout": "cancel_waiting"}
+    again = {"retry": STIFF}
+
+    def waiting(queue, **parts) -> bw.Scenario:
+        return one(**{"arrivals": flood, "service": "400 ms", "jobs": PAIR, "queue": queue, **parts})
+
+    return {
+        "fifo": waiting({"discipline": "fifo"}), "lifo": waiting({"discipline": "lifo", "capacity": 4}),
+        "priority": waiting({"discipline": "priority", "capacity": 4}),
+        "priority, withdrawn": waiting({"discipline": "priority"}, client=both),
+        "drop oldest, nobody is told": waiting({"capacity": 2, "overflow": "drop_oldest"}),
+        "drop oldest, found out": waiting({"capacity": 2, "overflow": "drop_oldest"}, client=both),
+        "drop oldest, given up": waiting({"capacity": 2, "overflow": "drop_oldest"}, client={"total_timeout": "3 s"}),
+        "shed oldest": waiting({"capacity": 2, "overflow": "shed_oldest"}, client={"retry": STIFF}),
+        "shed oldest, ties": waiting({"capacity": 1, "overflow": "shed_oldest"}, arrivals=TICK, client=again),
+        "bytes": waiting({"capacity_bytes": "500 B"}), "bytes, too big": waiting({"capacity_bytes": "200 B"}),
+        "bytes, several yield": waiting({"capacity_bytes": "500 B", "overflow": "shed_oldest"}, client=again),
+        "spill": waiting({"memory": DISK}), "spill, lifo": waiting({"memory": DISK, "discipline": "lifo"}),
+        "spill, all": waiting({"memory": {**DISK, "limit": "0 B"}}),
+        "spill, stopped": waiting({"memory": DISK}, client={**both, "on_timeout": "cancel"}),
+        "spill, shed": waiting({"memory": DISK, "capacity": 3, "overflow": "shed_oldest"}),
+        "sizes by chance": waiting({"memory": DISK}, jobs={"job": bw.Job(size=bw.LogNormal(mean="200 B", cv=1.0))}),
+        "slow at the start": waiting({"memory": {"slowdown": {"above": 2, "factor": 1.5}}, "capacity": 6}),
+        "slow on arrival": waiting({"memory": {"slowdown": {"above": 1, "factor": 0.5, "at": "arrival"}}}),
+        "backlog": waiting({"backlog": 6}, count=2),
+        "backlog, impatient, no room": waiting({"backlog": 3, "capacity": 2}, client=both),
+        "backlog, yielding": waiting({"backlog": 5, "capacity_bytes": "300 B", "overflow": "shed_oldest"},
+                                     client={"retry": STIFF}),
+        "backlog, yielding and turned away": waiting(
+            {"backlog": 9, "capacity_bytes": "500 B", "overflow": "shed_oldest"},
+            jobs={"a": bw.Job(size="200 B"), "big": bw.Job(size="600 B")}, workers={"count": 2}),
+        "own service": waiting({"capacity": 3}, jobs={"a": bw.Job(service="200 ms"), "b": bw.Job(share=0.3)}),
+        "many workers": waiting({"capacity": 3}, arrivals=bw.Poisson(rate="40/s"), count=17),
+    }  # fmt: skip
+
+
+def gallery(folder: Path) -> dict[str, bw.Scenario]:
+    """All of them by name; files that they need are written into ``folder``."""
+    return {**sources(folder), **laws(), **laws_from_files(folder), **clients(), **queues()}
