@@ -34,7 +34,7 @@ types: $(VENV)/test.stamp ## Check the types with mypy.
 	@ln -s $(addprefix ../../../,$(wildcard sim/*) models experiments) build/typecheck/backwater
 	MYPYPATH=build/typecheck $(BIN)/mypy --package backwater
 
-bench: $(VENV)/base.stamp ## Measure the speed of both engines on this machine.
+bench: $(VENV)/base.stamp ## Measure both engines beside plain scripts and, where installed, cimba, Ciw and salabim.
 	$(BIN)/python -m backwater.experiments.bench
 
 LOCK = "$(UV)" pip compile pyproject.toml --quiet --group build $(if $(UPGRADE),--upgrade) \

@@ -10,7 +10,7 @@ import simpy
 
 import backwater as bw
 from backwater.engines.reference import BoundedQueue, Chance, Client, Jobs, Producer, WorkerPool
-from backwater.experiments.bench import SYSTEMS
+from backwater.experiments.bench.systems import ratio, speeds, systems
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
 
@@ -74,9 +74,11 @@ def test_rows_that_were_not_recorded_are_refused_with_what_to_do():
 
 
 def test_the_bench_measures_the_same_systems():
-    for system in SYSTEMS:
-        ours, script = system.ours(3), system.script(3)
-        assert abs(ours - script) <= 5 * (ours + script) ** 0.5  # the same number of jobs, but for chance
+    for system in systems():
+        counts = {name: side(3, 1500) for name, side in system.sides.items()}
+        assert set(counts.values()) == {1500}
+    few = system._replace(jobs=dict.fromkeys(system.sides, 500))
+    assert ratio(*(speeds(few, rounds=1)[name] for name in ("compiled", "simpy")))[0] > 1
 
 
 def test_a_producer_of_ones_own_environment():
