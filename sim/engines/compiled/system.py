@@ -40,7 +40,7 @@ class System:
         self.world = _new_world(base, plan, scenario.workers.count, self.fold)
         self.traces = {n: p.source for n, p in enumerate(scenario.producers) if isinstance(p.source, Trace)}
         self.passes = {n: (0, np.empty(0), np.empty(0, np.int64)) for n in self.traces}
-        self.doubled = 0.0  # when jobs or attempts last outgrew their room [s]
+        self.outgrown = (_SLOTS, 0.0)  # the room that jobs or attempts last outgrew, and when [s]
 
     def go(self, halt: Event | None = None) -> Outcome:
         """Run to the end, or until ``halt`` is set: then raises KeyboardInterrupt."""
@@ -127,12 +127,13 @@ class System:
         state = self.world.state[0]
         alive, waiting, now = int(state["alive"]), int(state["waiting"]), float(state["now"])
         if slots >= LIVE_JOBS:
+            before, when = self.outgrown
             raise LimitError(
-                f"at {now:g} s {alive:,} jobs were alive and {waiting:,} attempts waiting, about twice as many as at "
-                f"{self.doubled:g} s: it outgrows the memory allowed, {LIVE_JOBS:,} of either; bound queue.capacity, "
-                "lower the load or shorten the horizon"
+                f"at {now:,.1f} s {alive:,} jobs were alive and {waiting:,} attempts waiting, up from {before:,} at "
+                f"{when:,.1f} s: it outgrows the memory allowed, {LIVE_JOBS:,} of either; bound queue.capacity, lower "
+                "the load or shorten the horizon"
             )
-        self.doubled = now
+        self.outgrown = slots, now
         return min(slots, LIVE_JOBS - slots)
 
     def _finish(self) -> Outcome:
