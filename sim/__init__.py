@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from backwater.components.arrivals import Bursts, Periodic, Poisson, Profile, Renewal
 from backwater.components.client import Client, Retry
+from backwater.components.closed import Closed
+from backwater.components.faults import Fault
+from backwater.components.flow import MMPP
 from backwater.components.jobs import Job
 from backwater.components.memory import Memory, Slowdown
 from backwater.components.queue import Queue
@@ -62,8 +65,8 @@ _LATER = {
 
 __all__ = [
     "Scenario", "load", "loads", "dump", "dumps", "json_schema", "model",
-    "Poisson", "Periodic", "Renewal", "Profile", "Bursts", "Trace",
-    "Job", "Client", "Retry", "Queue", "Memory", "Slowdown", "Workers",
+    "Poisson", "Periodic", "Renewal", "MMPP", "Profile", "Bursts", "Trace", "Closed",
+    "Job", "Client", "Retry", "Queue", "Memory", "Slowdown", "Workers", "Fault",
     "Constant", "Exponential", "Erlang", "Gamma", "LogNormal", "Weibull", "HyperExponential", "Pareto", "Uniform",
     "PhaseType", "Empirical", "Histogram", "Mixture", "Scipy", "Linear",
     "Run", "simulate", "Result", "sweep", "Sweep",

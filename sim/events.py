@@ -13,6 +13,7 @@ from backwater.outcome import (
     CANCELLED,
     COMPLETED,
     DROPPED,
+    FAILED,
     JOB_OUTCOMES,
     REJECTED,
     UNFINISHED,
@@ -66,6 +67,7 @@ def _tell(row: np.ndarray, again: float | None, say) -> None:  # type: ignore[no
         say(rank, started, row, number, f"service starts on worker {row[10]:.0f}")
     ends = {
         COMPLETED: "completed", ABANDONED_COMPLETED: "completed, but nobody waits for it",
+        FAILED: f"ended with an error{retry}",
         REJECTED: f"shed -> 503{retry}",
         CANCELLED: "timed out, " + ("taken from the queue" if math.isnan(taken) else "stopped") + retry,
         DROPPED: "dropped from the queue, nobody is told",

@@ -126,6 +126,7 @@ def _count_served(served, result, cell):  # type: ignore[no-untyped-def]
     """What a completed service counts for in the view in which it ended."""
     cell.served += 1
     cell.useful += result == o.COMPLETED
+    cell.failed += result == o.FAILED
     cell.duplicates += served == 2
 
 
@@ -139,7 +140,7 @@ def _note_ended(books, attempt, served, ended, at):  # type: ignore[no-untyped-d
 
 @inlined
 def _unwanted(attempt, result):  # type: ignore[no-untyped-def]
-    return result == o.CANCELLED or result == o.ABANDONED_COMPLETED or attempt.timed_out > 0
+    return result in (o.CANCELLED, o.ABANDONED_COMPLETED, o.FAILED) or attempt.timed_out > 0
 
 
 @inlined

@@ -160,6 +160,7 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in [
     _counts("unfinished_ratio", "jobs alive at the end / jobs arrived", "unfinished", "arrived"),
     _counts("attempts_per_job", "attempts / jobs resolved", "job_attempts", "resolved", ""),
     _counts("timeout_ratio", "attempts that timed out / attempts", "timed_out", "attempts"),
+    _counts("error_ratio", "services that ended with an error / services completed", "failed", "served"),
     _counts("cancelled_ratio", "attempts taken from the queue or stopped / attempts", "cancelled", "attempts"),
     _ratio("utilization", "share", "busy share of the workers, disk reads included",
            lambda cells: (cells.area(o.BUSY), cells.length * cells.scenario.workers.count)),

@@ -51,8 +51,18 @@ JOB = (
     Column("attempts", "", "how often it was sent"),
     Column("outcome", "", "see JOB_OUTCOMES"),
 )
-ATTEMPT_OUTCOMES = ("rejected", "completed", "abandoned_completed", "cancelled", "dropped", "lost", "unfinished")
-REJECTED, COMPLETED, ABANDONED_COMPLETED, CANCELLED, DROPPED, LOST, UNFINISHED = range(7)
+ATTEMPT_OUTCOMES = (
+    "rejected",
+    "completed",
+    "abandoned_completed",
+    "cancelled",
+    "dropped",
+    "lost",
+    "unfinished",
+    "failed",
+)
+REJECTED, COMPLETED, ABANDONED_COMPLETED, CANCELLED, DROPPED, LOST, UNFINISHED, FAILED = range(8)
+SERVED = COMPLETED, ABANDONED_COMPLETED, FAILED  # what ends with a whole service
 JOB_OUTCOMES = ("completed", "gave_up", "dropped", "lost", "dead_lettered", "unfinished")
 JOB_COMPLETED, JOB_GAVE_UP, JOB_DROPPED, JOB_LOST, JOB_DEAD_LETTERED, JOB_UNFINISHED = range(6)
 
@@ -63,7 +73,7 @@ ALIVE, WAITING, BUSY, BACKOFF, MEMORY, DISK = range(6)
 # Sums and counts over rows: of attempts by when they were sent; of services and of jobs by when they ended.
 COUNTERS = (
     "attempts", "rejected", "accepted", "timed_out", "cancelled", "spilled", "disk_time",
-    "served", "useful", "duplicates", "busy_time", "wasted_time",
+    "served", "useful", "failed", "duplicates", "busy_time", "wasted_time",
     "waited", "memory_time", "held_time", "awaited",
     "arrived", "unfinished", "resolved", "completed", "gave_up", "dropped", "lost", "dead_lettered",
     "job_attempts", "on_time", "due", "alive_time",

@@ -22,6 +22,11 @@ BACKOFF = 4  # pause after a failed attempt (index: the failed attempt's number)
 TIMEOUT = 5  # patience with an attempt (index: the attempt's number)
 RETRY = 6  # whether the client tries again at all (index: the failed attempt's number)
 THIN = 7  # which rows of a trace are kept or repeated (job: the row)
+FAIL = 8  # whether a service ends with an error (index: the attempt's number)
+BATCH = 9  # how many jobs come at once (job: the first of them)
+PHASE = 10  # time in a state of an MMPP (job: how many came before)
+FIRST_PHASE = 11  # in which state an MMPP begins
+THINK = 12  # time to think after a job (index 1: before a client's first one; job: the client)
 
 SEEDS = 2**64  # seeds are 0 .. 2**64 - 1
 REPLICATIONS = 2**32

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from backwater.base import Model
 from backwater.components.arrivals import AnySource, Arrivals, Sources
 from backwater.components.client import Client
+from backwater.components.faults import Fault
 from backwater.components.jobs import Job
 from backwater.components.queue import Queue
 from backwater.components.trace import Trace
@@ -23,7 +24,7 @@ from backwater.components.workers import Workers
 from backwater.distributions import Law, Linear
 from backwater.errors import ScenarioError, check, nearest
 
-CLASSES = 64  # of jobs, at most
+CLASSES, FAULTS = 64, 64  # at most
 
 
 class Producer(NamedTuple):
@@ -51,6 +52,7 @@ class Scenario(Model):
     client    how senders behave (a source may have its own)
     queue     where jobs wait
     workers   who does the work
+    faults    what breaks, and when
     notes     where a value comes from, by dotted path; reports show it
     """
 
@@ -60,6 +62,7 @@ class Scenario(Model):
     client: Client = Client()
     queue: Queue = Queue()
     workers: Workers = Workers()
+    faults: tuple[Fault, ...] = ()
     notes: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -81,6 +84,11 @@ class Scenario(Model):
         places = self.queue.bounds[0] + self.workers.count
         backlog = self.queue.backlog
         check(backlog <= places, "queue.backlog", backlog, f"must fit in the queue and the workers, {places:g} places")
+        check(len(self.faults) <= FAULTS, "faults", len(self.faults), f"must be at most {FAULTS}")
+        traced = [p.name for p in self.producers if isinstance(p.source, Trace)]
+        for index, fault in enumerate(self.faults):
+            multiplies = fault.kind == "load" and traced
+            check(not multiplies, f"faults.{index}.kind", "load", "must not be load where arrivals are a trace")
         return self._check_names()
 
     def _check_names(self) -> Scenario:

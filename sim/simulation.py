@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from threading import Event
 from typing import Any
 
+from backwater.components.closed import Closed
 from backwater.errors import AuditError, LimitError, ScenarioError, check, nearest
 from backwater.outcome import Outcome
 from backwater.result import Result
@@ -143,8 +144,9 @@ def check_memory(scenario: Scenario, run: Run, engine: str = "compiled") -> None
     backlog = scenario.queue.backlog
     check(backlog <= most, "queue.backlog", backlog, f"must be at most {most:,}, or it outgrows memory")
     patient = any(
-        part.client.attempt_timeout is None and part.client.total_timeout is None for part in scenario.producers
-    )
+        part.client.attempt_timeout is None and part.client.total_timeout is None
+        for part in scenario.producers if not isinstance(part.source, Closed)
+    )  # fmt: skip
     horizon = min(run.end, (run.arrivals or float("inf")) / max(scenario.rate, 1e-300))
     expected = backlog + max(scenario.rate - scenario.rate / max(scenario.load, 1e-300), 0.0) * horizon
     if patient and min(capacity, expected) > most:

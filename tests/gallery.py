@@ -15,6 +15,9 @@ STIFF = bw.Retry(kind="constant", base="500 ms", jitter="none", max_attempts=3)
 PAIR = {"a": bw.Job(share=1, size="100 B", priority=1), "b": bw.Job(share=2, size="300 B", deadline="2 s")}
 DISK = {"limit": "250 B", "write": "50 ms", "read": "100 ms", "bandwidth": "2 kB/s"}
 
+LOADS = [{"kind": "load", "start": "4 s", "duration": "6 s", "factor": 3.0},
+         {"kind": "load", "start": "8 s", "duration": "9 s", "factor": 0.5}]  # fmt: skip
+
 
 def one(arrivals=None, service="1 s", count=1, **parts) -> bw.Scenario:
     """A scenario with as little as possible besides what is given."""
@@ -53,6 +56,31 @@ def sources(folder: Path) -> dict[str, bw.Scenario]:
         "two traces, again": bw.Scenario(
             arrivals={"one": bw.Trace(**recorded, repeat=True, scale=0.4), "two": bw.Trace(**recorded, unit="300 ms",
                       repeat=True)}, workers={"count": 2, "service": linear}, queue={"capacity": 3}),
+        "mmpp": one(bw.MMPP(rates=("1/s", "9/s"), sojourns=("4 s", "1 s")), "300 ms", 2, queue={"capacity": 4}),
+        "mmpp, three states, one silent": one(bw.MMPP(rates=("0/s", "3/s", "8/s"), sojourns=("2 s", "3 s", "500 ms"),
+                                              scale=1.4), "300 ms", faults=LOADS),
+        "batches": one(bw.Poisson(rate="1/s", batch=3), "300 ms", 2),
+        "batches, ties": one(bw.Periodic(interval="1 s", batch=2), "400 ms", queue={"capacity": 2}),
+        "batches by chance": one(bw.Bursts(base="1/s", peak="3/s", every="6 s", length="2 s", batch={1: 3, 4: 1}),
+                                 "200 ms", faults=LOADS),
+        "batches, modulated": one(bw.MMPP(rates=(1, 4), sojourns=(2, 2), batch={2: 1, 5: 1}), "100 ms", 2),
+        "more load": one(bw.Poisson(rate="2/s"), "300 ms", queue={"capacity": 5}, client={"retry": RETRY},
+                         faults=LOADS),
+        "more load, renewal": one(bw.Renewal(gap=bw.Uniform(low="0 s", high="1 s")), "300 ms", faults=LOADS),
+        "more load, periodic": one(bw.Periodic(interval="500 ms", jitter="100 ms"), "300 ms", faults=LOADS),
+        "more load, ties": one(faults=LOADS),
+        "more load, profile": one(bw.Profile(points=[("0 s", "1/s"), ("9 s", "4/s"), ("12 s", "0/s")], shape="linear",
+                                  repeat=True), "300 ms", faults=LOADS),
+        "more load, profile that ends": one(bw.Profile(points=[("0 s", "1/s"), ("9 s", "4/s"), ("20 s", "0/s")]),
+                                            "300 ms", faults=LOADS),
+        "closed": one(bw.Closed(clients=5, think=bw.Exponential(mean="1 s")), "400 ms"),
+        "closed, ties": one(bw.Closed(clients=4, think="1 s"), "500 ms", 2, faults=LOADS),
+        "closed, many, impatient": one(bw.Closed(clients=700, think="90 s", scale=5.0), "50 ms", 2, client={
+            "attempt_timeout": "2 s", "retry": STIFF, "on_timeout": "cancel"}, queue={"capacity": 4}),
+        "closed and open, no time to think": bw.Scenario(
+            arrivals={"people": bw.Closed(clients=3, think={"kind": "mixture", "parts": [{"share": 1, "law": "0 s"},
+                      {"share": 1, "law": "1 s"}]}), "robot": TICK}, jobs=PAIR, workers={"service": "250 ms"},
+            queue={"capacity": 2, "overflow": "drop_oldest", "backlog": 2}),
         "several sources": bw.Scenario(
             arrivals={"scale": 1.5, "web": bw.Poisson(rate="1/s", jobs=("a",)), "batch": {
                 "kind": "periodic", "interval": "1 s", "jobs": "b", "client": {"retry": STIFF}}},
@@ -159,6 +187,38 @@ def queues() -> dict[str, bw.Scenario]:
     }  # fmt: skip
 
 
+def faults() -> dict[str, bw.Scenario]:
+    """What breaks: each kind, several at once, beginning and ending together, for good."""
+    patient = {"attempt_timeout": "1500 ms", "retry": STIFF}
+
+    def broken(*parts, **more) -> bw.Scenario:
+        given = [{"start": "5 s", "duration": "4 s", **part} for part in parts]
+        return one(**{"arrivals": bw.Poisson(rate="4/s"), "service": "600 ms", "count": 3, "faults": given, **more})
+
+    down, half = {"kind": "workers_down"}, {"kind": "workers_down", "share": "50 %", "duration": "7 s"}
+    slow = {"kind": "workers_slow", "factor": 2.5, "share": "1/3"}
+    errors = {"kind": "errors", "share": 0.4}
+    again = {"kind": "errors", "share": 0.5, "start": "7 s", "duration": "9 s"}
+    return {
+        "all down": broken(down, client=patient, queue={"capacity": 9}),
+        "all down, ties": broken(down, arrivals=TICK, client={**patient, "on_timeout": "cancel"}, count=1),
+        "down twice, back together": broken(half, {**down, "start": "8 s"}, client=patient),
+        "down from the start": broken({**half, "start": "0 s"}, queue={"backlog": 7}),
+        "down for good": broken({**half, "duration": None}, client=patient, queue={"capacity": 2}),
+        "slow, then down": broken(slow, half, {**slow, "start": "6 s", "share": 1}, service=bw.Exponential(mean="1 s")),
+        "slow, ties": broken(slow, arrivals=TICK, service="1 s", client={**patient, "on_timeout": "cancel"}),
+        "errors": broken(errors, client={"retry": RETRY}), "errors, no retries": broken(errors, again, arrivals=TICK),
+        "errors and patience": broken(errors, slow, client={**patient, "total_timeout": "3 s"}),
+        "slow disk": broken({"kind": "disk_slow", "factor": 3.0}, slow, half, jobs=PAIR, queue={"memory": DISK}),
+        "down, read from disk": broken(down, half, jobs=PAIR, queue={"memory": {**DISK, "limit": "0 B"}, "capacity": 5,
+                                       "overflow": "shed_oldest"}, client={**patient, "on_timeout": "cancel"}),
+        "slow now": broken(queue={"memory": {"slowdown": {"above": 2, "factor": 1.7, "at": "now"}}, "capacity": 8}),
+        "slow now, ties, yielding": broken(slow, arrivals=TICK, client=patient, count=1, queue={
+            "memory": {"slowdown": {"above": 1, "factor": 1.5, "at": "now"}}, "capacity": 3,
+            "overflow": "drop_oldest"}),
+    }  # fmt: skip
+
+
 def gallery(folder: Path) -> dict[str, bw.Scenario]:
     """All of them by name; files that they need are written into ``folder``."""
-    return {**sources(folder), **laws(), **laws_from_files(folder), **clients(), **queues()}
+    return {**sources(folder), **laws(), **laws_from_files(folder), **clients(), **queues(), **faults()}

@@ -10,8 +10,8 @@ from scipy.stats import kstest
 
 import backwater as bw
 from backwater import random
-from backwater.components.arrivals import draw_gaps, next_arrival
 from backwater.components.client import backoff, tries_again
+from backwater.components.steady import draw_gaps, next_arrival
 
 SEED = random.seed_word(11)
 

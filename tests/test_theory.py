@@ -6,10 +6,28 @@ miss by the resolution of the histograms too, half a bin of 1/256, as their cont
 
 import math
 
+import numpy as np
 import pytest
-from theory_cases import DERIVED, FILE, METRIC, NOT_OURS, cases, comparisons, run_of, scenario
+from scipy.stats import chi2
+from theory_cases import (
+    DERIVED,
+    FILE,
+    IMPATIENT,
+    LEVEL,
+    METRIC,
+    NOT_OURS,
+    cases,
+    comparisons,
+    drains,
+    in_system,
+    passage_rates,
+    passages,
+    run_of,
+    scenario,
+)
 
 import backwater as bw
+from backwater.statistics import mean
 
 CASES = cases()
 pytestmark = pytest.mark.skipif(not FILE.exists(), reason="the exact values are not here")
@@ -29,8 +47,45 @@ def test_every_exact_value_lies_in_its_interval(case):
     assert not missed, f"{case['id']}: " + "; ".join(missed)
 
 
+@pytest.mark.parametrize("case", passages(), ids=[case["id"] for case in passages()])
+def test_every_passage_time_lies_in_its_interval(case):
+    # Passages are like the events of a Poisson process or more regular, so the interval of its rate is wide enough.
+    made, exact = scenario(case), case["exact"]
+    horizon = 250_000 / case["params"]["lam"]
+    result = bw.simulate(made, horizon=horizon, replications=8, seed=20, record=("attempts",))
+    seen = {"empty_to_full": [0, 0.0], "full_to_empty": [0, 0.0]}
+    for replication in range(8):
+        times, counts = in_system(result.attempts, replication)
+        for way, (events, total) in passage_rates(times, counts, case["params"]["K"], horizon).items():
+            seen[way][0] += events
+            seen[way][1] += total
+    for way, (events, total) in seen.items():
+        low = chi2.ppf((1 - LEVEL) / 2, 2 * events) / 2 / total if events else 0.0
+        high = chi2.ppf((1 + LEVEL) / 2, 2 * events + 2) / 2 / total
+        assert low <= 1 / exact[f"mean_time_{way}"] <= high, (case["id"], way, events, total)
+
+
+@pytest.mark.parametrize("case", drains(), ids=[case["id"] for case in drains()])
+def test_a_backlog_takes_as_long_to_go_as_it_must(case):
+    p, runs = case["params"], 400
+    made = scenario(case).with_({"queue.backlog": p["start_jobs"]})
+    horizon = case["exact"]["mean_time"] + 15 * case["exact"]["sd_time"]
+    if p["end_jobs"] == 0:
+        found = bw.simulate(made, horizon=horizon, replications=runs, seed=20).estimate("drain_time", LEVEL)
+        assert found.n == runs
+        assert found.low <= case["exact"]["mean_time"] <= found.high
+        return
+    found = bw.simulate(made, horizon=horizon, replications=runs // 8, seed=20, record=("attempts",))
+    firsts = []
+    for replication in range(runs // 8):
+        times, counts = in_system(found.attempts, replication)
+        firsts.append(times[(counts <= p["end_jobs"]) & (times > 0)][0])
+    _, low, high, _ = mean(np.array(firsts), LEVEL)
+    assert low <= case["exact"]["mean_time"] <= high
+
+
 def test_no_exact_value_is_left_out_in_silence():
-    known = {*METRIC, *DERIVED, *NOT_OURS, "p_wait_gt", "p_sojourn_gt", "p_reject_by_attempt"}
+    known = {*METRIC, *DERIVED, *IMPATIENT, *NOT_OURS, "p_wait_gt", "p_sojourn_gt", "p_reject_by_attempt"}
     assert {name for case in CASES for name in case["exact"]} <= known
 
 

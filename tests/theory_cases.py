@@ -10,7 +10,7 @@ from scipy.stats import chi2
 
 import backwater as bw
 from backwater.metrics import bin_edges
-from backwater.outcome import BACKOFF
+from backwater.outcome import BACKOFF, WAITING
 from backwater.statistics import Estimate, histogram_share, ratio
 
 FILE = Path(__file__).resolve().parents[2] / "shared" / "reference" / "theory.json"
@@ -18,6 +18,7 @@ MODELS = (
     "M/M/1", "M/M/c", "M/M/c/K", "ErlangB", "ErlangC", "M/G/1", "M/D/1", "M/D/c", "M/D/1/K", "M/PH/1/K", "D/M/c",
     "M/M/1-LIFO", "M/G/1-LIFO", "M/M/c/K-discipline", "M/G/1-prio-NP", "M/M/c-prio-NP", "M/M/c/K-retrial-geometric",
     "M/M/c/K-retrial-maxattempts", "M/M/c/K-spill-at-start", "M/M/c/K-spill-per-job", "M/M/c/K-timeout-zombie-retry",
+    "M/M/c+M", "M/M/c+D", "MMPP2/M/c/K", "closed-loop M/M/c//N", "M/M/c/K-spill-global", "bernoulli-retry",
 )  # fmt: skip
 LEVEL = 0.9999
 RARE = 30  # independent events below which a share gets the Poisson interval
@@ -29,14 +30,31 @@ NOT_OURS = {
     "mean_orbit_by_stage": "a gauge by stage, which is no metric; its sum is tested",
     "mean_slow_servers": "rows do not tell which service was slowed; the waits, loss and utilization do",
     "p_spilled_of_accepted": "the same",
+    "p_full_time_average": "the share of time in one state, which is no metric; what arrivals find is tested",
+    "p_spilling": "the same", "p_empty": "the same",
+    "p_wait_all_gt": "a quantile over served and abandoned together; its mean and those of the served are tested",
+    "p_offered_wait_gt": "a wait that nobody has",
+    "mean_time_empty_to_full": "a passage time; tested by itself", "mean_time_full_to_empty": "the same",
 }  # fmt: skip
 
 
 def cases() -> list[dict]:
     """The cases of these models; none where the file is not here."""
-    if not FILE.exists():
-        return []
-    return [case for case in json.loads(FILE.read_text("utf-8"))["cases"] if case["model"] in MODELS]
+    return [case for case in _all() if case["model"] in MODELS and "metastable" not in case]
+
+
+def _all() -> list[dict]:
+    return json.loads(FILE.read_text("utf-8"))["cases"] if FILE.exists() else []
+
+
+def passages() -> list[dict]:
+    """The cases that state how long it takes from an empty room to a full one and back; none where no file is."""
+    return [case for case in _all() if "mean_time_empty_to_full" in case["exact"]]
+
+
+def drains() -> list[dict]:
+    """The cases that state how long a backlog takes to go."""
+    return [case for case in _all() if case["model"] == "drain-time"]
 
 
 def service(name: str, mu: float) -> dict:
@@ -53,8 +71,17 @@ def service(name: str, mu: float) -> dict:
 def scenario(case: dict) -> bw.Scenario:
     """The case as a scenario."""
     p, model = case["params"], case["model"]
-    table: dict = {"workers": {"count": p["c"]}, "queue": {}, "client": {}}
-    if "lam1" in p:
+    table: dict = {"workers": {"count": p.get("c", 1)}, "queue": {}, "client": {}}
+    if model == "bernoulli-retry":
+        return _failing(table, p)
+    if model.startswith("MMPP"):
+        table["arrivals"] = {"kind": "mmpp", "rates": [p["lam1"], p["lam2"]], "sojourns": [1 / p["r12"], 1 / p["r21"]]}
+        table["workers"]["service"] = service("exp", p["mu"])
+    elif model.startswith("closed"):
+        think = {"kind": "exponential", "mean": p["think_mean"]}
+        table["arrivals"] = {"kind": "closed", "clients": p["N"], "think": think}
+        table["workers"]["service"] = service("exp", p["mu"])
+    elif "lam1" in p:
         table["arrivals"] = {"kind": "poisson", "rate": p["lam1"] + p["lam2"]}
         table["jobs"] = {
             f"class{i}": {"share": p[f"lam{i}"], "priority": i, "service": service(p["service"], p[f"mu{i}"])}
@@ -76,11 +103,19 @@ def scenario(case: dict) -> bw.Scenario:
         table["queue"]["overflow"] = "drop_oldest"
     if "spill" in model:
         at_start = model.endswith("start")
-        factor = 1 / p["s"] if at_start else p["f"]
-        table["queue"]["memory"] = {
-            "slowdown": {"above": p["m"], "factor": factor, "at": "start" if at_start else "arrival"}
-        }
+        factor = p["f"] if "f" in p else 1 / p["s"]
+        at = "start" if at_start else "now" if model.endswith("global") else "arrival"
+        table["queue"]["memory"] = {"slowdown": {"above": p["m"], "factor": factor, "at": at}}
     return bw.Scenario(**_retrying(table, p))
+
+
+def _failing(table: dict, p: dict) -> bw.Scenario:
+    """Calls one after the other, each of which fails by chance and is tried again at once."""
+    table |= {"arrivals": {"kind": "periodic", "interval": 1.0}, "faults": [
+        {"kind": "errors", "share": p["failure_prob"]}]}  # fmt: skip
+    table["workers"]["service"] = 0.0
+    table["client"]["retry"] = {"kind": "constant", "base": 0.0, "max_attempts": p["max_retries"] + 1}
+    return bw.Scenario(**table)
 
 
 def _retrying(table: dict, p: dict) -> dict:
@@ -89,6 +124,10 @@ def _retrying(table: dict, p: dict) -> dict:
             "kind": "constant", "base": 1 / p["nu"], "jitter": "exponential", "max_attempts": "forever",
             "retry_probability": p["H"],
         }  # fmt: skip
+    if "tau" in p or p.get("patience"):
+        patience = {"kind": "exponential", "mean": 1 / p["theta"]} if "theta" in p else p["tau"]
+        table["client"] |= {"attempt_timeout": patience, "on_timeout": "cancel_waiting"}
+        return table
     if "max_retries" in p:
         table["client"]["retry"] = {
             "base": p["backoff_base_mean"], "factor": p["backoff_factor"], "jitter": "exponential",
@@ -107,10 +146,20 @@ def relaxation(case: dict) -> float:
     a full room has been served; a retrial orbit adds its mean pause.
     """
     p, made = case["params"], scenario(case)
+    if "patience" in p:
+        return 5 * p.get("tau", 1 / p.get("theta", 1.0)) + 2 / p["mu"]
+    if "failure_prob" in p:
+        return 1.0
+    if "think_mean" in p:
+        return p["think_mean"] + p["N"] / (p["c"] * p["mu"])
     scv = max(made.service_law(index).scv for index in range(len(made.jobs)))
     capacity, load = p["c"] / (made.work / made.rate), made.load
     relax = (1 + scv) / 2 / (capacity * max((1 - math.sqrt(load)) ** 2, 1e-9))
     relax = min(relax, p.get("K", math.inf) ** 2 / capacity) + p.get("K", 1) / capacity
+    if "r12" in p:
+        relax += 2 / p["r12"] + 2 / p["r21"]
+    if "mean_time_empty_to_full" in case["exact"]:
+        relax += 1 / sum(1 / case["exact"][f"mean_time_{way}"] for way in ("empty_to_full", "full_to_empty"))
     pause = p.get("backoff_base_mean", 1 / p["nu"] if "nu" in p else 0.0)
     return relax + pause * p.get("backoff_factor", 1) ** p.get("max_retries", 0)
 
@@ -140,7 +189,8 @@ METRIC = {
     "sojourn_p99": "sojourn_p99", "mean_wait_class1": "wait_mean[class1]",
     "mean_wait_class2": "wait_mean[class2]", "mean_sojourn_class1": "sojourn_mean[class1]",
     "mean_sojourn_class2": "sojourn_mean[class2]", "mean_queue_len_class1": "queue_mean[class1]",
-    "mean_queue_len_class2": "queue_mean[class2]",
+    "mean_queue_len_class2": "queue_mean[class2]", "mean_arrival_rate": "arrival_rate",
+    "success_within_tau": "success_ratio", "mean_queue_len_if_removed_at_tau": "queue_mean",
 }  # fmt: skip
 
 
@@ -206,6 +256,22 @@ def _wasted(result: bw.Result) -> Estimate:
     return ratio(cells.count("served") - cells.count("useful"), cells.count("served"), LEVEL)
 
 
+def _waits(result: bw.Result) -> Estimate:
+    cells = result.cells()
+    accepted = cells.count("accepted")
+    return ratio(accepted - cells.bins(0)[:, 0], accepted, LEVEL)
+
+
+def _waits_all(result: bw.Result) -> Estimate:
+    cells = result.cells()
+    return ratio(cells.area(WAITING), cells.count("accepted"), LEVEL)
+
+
+# Where jobs leave the queue: who left is lost, and who waits is asked of all that came.
+IMPATIENT: dict[str, Callable[[bw.Result], Estimate]] = {
+    "loss_prob": lambda result: result.estimate("cancelled_ratio", LEVEL),
+    "p_wait": _waits, "mean_wait_all": _waits_all,
+}  # fmt: skip
 DERIVED: dict[str, Callable[[bw.Result], Estimate]] = {
     "p_wait": lambda result: beyond(result, 0, 0.0),
     "mean_wait_sq": squares,
@@ -232,8 +298,31 @@ def comparisons(case: dict, result: bw.Result) -> list[tuple[str, float, Estimat
         elif name == "p_reject_by_attempt":
             out += [(f"{name} {i}", value, rows_ratio(result, i)) for i, value in enumerate(exact, start=1)]
         else:
-            out.append(
-                (name, exact, DERIVED[name](result) if name in DERIVED else result.estimate(METRIC[name], LEVEL))
-            )
+            derived = DERIVED | IMPATIENT if "patience" in case["params"] else DERIVED
+            found = derived[name](result) if name in derived else result.estimate(METRIC[name], LEVEL)
+            out.append((name, exact, found))
     shares = ("p_", "loss", "utilisation", "success", "wasted")
     return [(name, exact, rare(found, times) if name.startswith(shares) else found) for name, exact, found in out]
+
+
+def in_system(rows, replication: int, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """When the number of attempts in the system changes [s], and what it is from then on; ``rows`` of attempts."""
+    rows = rows[(rows["replication"] == replication) & rows["accepted"].notna()]
+    done = rows[rows["outcome"] != "unfinished"]["ended"].to_numpy()
+    times = np.concatenate([rows["accepted"].to_numpy(), done])
+    steps = np.concatenate([np.ones(len(rows)), -np.ones(len(done))])
+    order = np.lexsort((-steps, times))
+    return times[order], start + np.cumsum(steps[order])
+
+
+def passage_rates(times: np.ndarray, counts: np.ndarray, full: int, end: float) -> dict[str, tuple[int, float]]:
+    """How often the system went from empty to full and from full to empty, and for how long it was on the way [s]."""
+    out = {"empty_to_full": [0, 0.0], "full_to_empty": [0, 0.0]}
+    way, since = "empty_to_full", 0.0
+    for at in np.flatnonzero((counts == full) | (counts == 0)):
+        if counts[at] == (full if way == "empty_to_full" else 0):
+            out[way][0] += 1
+            out[way][1] += times[at] - since
+            since, way = times[at], "full_to_empty" if way == "empty_to_full" else "empty_to_full"
+    out[way][1] += end - since
+    return {name: (events, total) for name, (events, total) in out.items()}

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from backwater import random
-from backwater.components.arrivals import Poisson, draw_gaps
+from backwater.components.arrivals import Poisson
 from backwater.components.client import Client, Retry
 from backwater.components.queue import Queue
+from backwater.components.steady import draw_gaps
 from backwater.components.workers import Workers
 from backwater.distributions import Exponential
 from backwater.experiments.bench.systems import mmc

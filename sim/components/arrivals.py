@@ -1,9 +1,4 @@
-"""When new jobs come: the kinds of source, and the compiled rules for the time of the next job.
-
-``next_arrival(plan, now, n, gap)`` gives the time of a source's n-th job (n = 0, 1, ...) after the one at ``now``, by
-the flat array that the source's ``plan(scale)`` makes; ``gap`` comes from ``draw_gaps``, the part of the work that can
-be done before its time. A trace's jobs come instead from ``Trace.pass_through``.
-"""
+"""When new jobs come: the kinds of source."""
 
 from __future__ import annotations
 
@@ -15,86 +10,17 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from backwater import random
 from backwater.base import Model, one_of, part_table
+from backwater.components.closed import Closed
+from backwater.components.flow import MMPP
 from backwater.components.source import Array, Source
+from backwater.components.steady import PERIODIC, PROFILE, RENEWAL
 from backwater.components.trace import Trace
 from backwater.distributions import Exponential, Linear, TimeLaw
 from backwater.errors import ScenarioError, below, check
-from backwater.jit import compiled
-from backwater.quantile import HEAD, fill
 from backwater.tables import read_columns
 from backwater.units import Rate, Time
 
-RENEWAL, PERIODIC, PROFILE = range(3)
 FOREVER = 2.0**40  # [s]; where the last rate of a profile ends
-
-
-@compiled
-def draw_gaps(plan, at, out, u):  # type: ignore[no-untyped-def]
-    """What a source's next jobs owe to chance, by the plan that begins at ``plan[at]``, for one uniform each.
-
-    Their gap [s], their lateness (a share), or how many jobs were to be expected until the next one.
-    """
-    kind = plan[at]
-    if kind == RENEWAL:
-        fill(plan, at + 2, out, u)
-        for n in range(len(out)):
-            out[n] /= plan[at + 1]
-    else:
-        for n in range(len(out)):
-            out[n] = u[n] if kind == PERIODIC else -math.log(1.0 - u[n])
-
-
-@compiled
-def _profile(plan, now, gap):  # type: ignore[no-untyped-def]
-    """Next point of a Poisson process of varying rate: invert the cumulative rate, exact."""
-    n, period, total = int(plan[1]), plan[2], plan[3]
-    times, rates, sums = HEAD, HEAD + n, HEAD + 2 * n  # knots; right rates and left rates; cumulative
-    lefts = HEAD + 3 * n
-    cycle = math.floor(now / period) if period > 0 else 0.0
-    here = now - cycle * period
-    low, high = 0, n - 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        if plan[times + middle] <= here:
-            low = middle
-        else:
-            high = middle
-    width = plan[times + low + 1] - plan[times + low]
-    r0, r1 = plan[rates + low], plan[lefts + low + 1]
-    x = min(max(here - plan[times + low], 0.0), width)
-    want = plan[sums + low] + x * (r0 + 0.5 * (r1 - r0) * x / width) + gap
-    if period > 0:
-        turns = math.floor(want / total)
-        cycle += turns
-        want -= turns * total
-    elif want >= total:
-        return math.inf
-    low, high = 0, n - 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        if plan[sums + middle] <= want:
-            low = middle
-        else:
-            high = middle
-    width = plan[times + low + 1] - plan[times + low]
-    r0, r1 = plan[rates + low], plan[lefts + low + 1]
-    need, slope = want - plan[sums + low], (r1 - r0) / width
-    x = 2.0 * need / (r0 + math.sqrt(max(r0 * r0 + 2.0 * slope * need, 0.0))) if need > 0 else 0.0
-    return max(cycle * period + plan[times + low] + min(x, width), now)
-
-
-@compiled
-def next_arrival(plan, now, n, gap):  # type: ignore[no-untyped-def]
-    """Time of a source's n-th job [s], its previous one at ``now`` (0 before the first); inf where none comes.
-
-    gap  what ``draw_gaps`` gave for it
-    """
-    kind = plan[0]
-    if kind == RENEWAL:
-        return now + gap
-    if kind == PERIODIC:
-        return (n + 1) * plan[1] + gap * plan[2]
-    return _profile(plan, now, gap)
 
 
 class Poisson(Source):
@@ -112,7 +38,7 @@ class Poisson(Source):
         return np.array([RENEWAL, scale, *Exponential(mean=1 / self.rate).table])
 
     @property
-    def long_run_rate(self) -> float:
+    def own_rate(self) -> float:
         return self.rate
 
 
@@ -132,7 +58,7 @@ class Renewal(Source):
         return np.array([RENEWAL, scale, *self.gap.table])
 
     @property
-    def long_run_rate(self) -> float:
+    def own_rate(self) -> float:
         return float(1 / self.gap.average)
 
 
@@ -153,7 +79,7 @@ class Periodic(Source):
         return np.array([PERIODIC, self.interval / scale, self.jitter / scale])
 
     @property
-    def long_run_rate(self) -> float:
+    def own_rate(self) -> float:
         return 1 / self.interval
 
 
@@ -173,12 +99,12 @@ class _Varying(Source):
         return np.concatenate([head, times, after * scale, sums, before * scale])
 
     @property
-    def long_run_rate(self) -> float:
+    def own_rate(self) -> float:
         times, before, after, _ = self._knots()
         return float((np.diff(times) * (after[:-1] + before[1:]) / 2).sum() / times[-1])
 
     @property
-    def peak_rate(self) -> float:
+    def own_peak(self) -> float:
         _, before, after, _ = self._knots()
         return float(max(before.max(), after.max()))
 
@@ -227,7 +153,7 @@ class Profile(_Varying):
         ok = not len(back)
         check(ok, "points", times[back[0] : back[0] + 2].tolist() if len(back) else None, "must go forward in time")
         check(min(before.min(), after.min()) >= 0, "points", before.min(), "must have rates not below 0")
-        check(self.long_run_rate > 0, "points", 0, "must have some rate above 0")
+        check(self.own_rate > 0, "points", 0, "must have some rate above 0")
         return self
 
     def _knots(self) -> tuple[Array, Array, Array, float]:
@@ -240,7 +166,7 @@ class Profile(_Varying):
         return times, before, rates, float(times[-1]) if self.repeat else 0.0
 
 
-SOURCES = (Poisson, Periodic, Renewal, Profile, Bursts, Trace)
+SOURCES = (Poisson, Periodic, Renewal, MMPP, Profile, Bursts, Trace, Closed)
 if TYPE_CHECKING:
     AnySource = Source
 else:

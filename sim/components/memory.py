@@ -21,9 +21,9 @@ def fits(used, limit, size):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def disk_wait(free, now, latency, bandwidth, size):  # type: ignore[no-untyped-def]
+def disk_wait(free, now, latency, bandwidth, size, factor):  # type: ignore[no-untyped-def]
     """Time until a disk operation asked for now ends [s]; the disk is taken until ``free`` (FIFO, one server)."""
-    return max(free - now, 0.0) + (latency + size / bandwidth)
+    return max(free - now, 0.0) + (latency + size / bandwidth) * factor
 
 
 @compiled
@@ -34,11 +34,12 @@ def slowed(waiting, above, factor):  # type: ignore[no-untyped-def]
 
 class Slowdown(Model):
     """Cache misses, paging: service takes ``factor`` times as long [1] for an attempt that found more than ``above``
-    attempts waiting, itself included, when it was taken (``at = "start"``) or when it joined (``at = "arrival"``)."""
+    attempts waiting, itself included, when it was taken (``at = "start"``) or when it joined (``at = "arrival"``);
+    with ``at = "now"``, all that is in service goes so much more slowly as long as more than ``above`` wait."""
 
     above: int = Field(ge=0)
     factor: float = Field(gt=0, le=1e9)
-    at: Literal["start", "arrival"] = "start"
+    at: Literal["start", "arrival", "now"] = "start"
 
 
 class Memory(Model):

@@ -57,6 +57,7 @@ class Trace(Source):
 
     @model_validator(mode="after")
     def _readable(self) -> Trace:
+        check(self.batch == 1, "batch", self.batch, "must be 1: a trace has one row per job")
         _ = self.times, self.values
         return self
 
@@ -105,7 +106,7 @@ class Trace(Source):
         return turn * (self.times[-1] + gaps[-1]) + self.times[rows] + delays, rows
 
     @property
-    def long_run_rate(self) -> float:
+    def own_rate(self) -> float:
         return float(len(self.times) / (self.times[-1] + self.gaps[-1]))
 
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field
 
 from backwater.base import Model
 from backwater.distributions import TimeLaw
+from backwater.jit import compiled
+
+
+@compiled
+def work_left(left, since, now, speed):  # type: ignore[no-untyped-def]
+    """What is left of a service [s] of which ``left`` was left at ``since``, at a worker of this speed [1]."""
+    return max(left - (now - since) * speed, 0.0)
+
+
+@compiled
+def service_end(now, left, speed):  # type: ignore[no-untyped-def]
+    """When a service ends of which ``left`` is left now [s]; inf at a worker that stands still."""
+    return now + left / speed if speed > 0.0 else math.inf
 
 
 class Workers(Model):

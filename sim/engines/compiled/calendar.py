@@ -33,7 +33,8 @@ _0, _1, _2, _3, _4 = (np.uint64(n) for n in range(5))
 
 
 @inlined
-def _bits(time):  # type: ignore[no-untyped-def]
+def bits(time):  # type: ignore[no-untyped-def]
+    """A time as a whole number."""
     # Floats that are not below 0 are in the order of their bits, and whole numbers are compared in half the steps.
     return np.float64(time).view(np.int64)
 
@@ -63,7 +64,7 @@ def _put(event, when, key, ref):  # type: ignore[no-untyped-def]
 @inlined
 def push(calendar, time, key, ref):  # type: ignore[no-untyped-def]
     """Add an event."""
-    events, when, at = calendar.events, _bits(time), np.uint64(calendar.size[0])
+    events, when, at = calendar.events, bits(time), np.uint64(calendar.size[0])
     calendar.size[0] += 1
     while at > _0:
         parent = (at - _1) >> _2
@@ -101,7 +102,7 @@ def _sink(calendar, start, when, key, ref):  # type: ignore[no-untyped-def]
 @inlined
 def replace(calendar, time, key, ref):  # type: ignore[no-untyped-def]
     """Take the first event out and add another one."""
-    _sink(calendar, 0, _bits(time), key, ref)
+    _sink(calendar, 0, bits(time), key, ref)
 
 
 @inlined
@@ -125,7 +126,7 @@ def heapify(calendar):  # type: ignore[no-untyped-def]
 @inner
 def replace_at(calendar, at, time, key, ref):  # type: ignore[no-untyped-def]
     """Another event instead of the one at ``at``."""
-    _put(calendar.events[at], _bits(time), key, ref)
+    _put(calendar.events[at], bits(time), key, ref)
     heapify(calendar)
 
 

@@ -12,7 +12,7 @@ from backwater.engines.compiled.world import DROPPED as VANISHED
 from backwater.engines.compiled.world import NONE, WAITING
 from backwater.jit import inlined, inner
 from backwater.measure import change
-from backwater.outcome import BACKOFF, COMPLETED, DROPPED, JOB_COMPLETED, JOB_DROPPED, JOB_GAVE_UP, REJECTED
+from backwater.outcome import BACKOFF, COMPLETED, DROPPED, FAILED, JOB_COMPLETED, JOB_DROPPED, JOB_GAVE_UP, REJECTED
 
 TIMED_OUT, EXPIRED = -1, -2  # what a client learns when its patience ends, with an attempt or with the job
 POLICY = rules.HEAD + rules.STEPS  # numbers of a retry policy
@@ -42,7 +42,7 @@ def send(world, slot):  # type: ignore[no-untyped-def]
 def learn(world, slot, result):  # type: ignore[no-untyped-def]
     """A client learns what came of its attempt, and goes on."""
     job, pause = world.jobs[slot], -1.0
-    if result in (REJECTED, TIMED_OUT):
+    if result in (REJECTED, TIMED_OUT, FAILED):
         pause = _pause(world, job, result)
     if pause >= 0.0:
         job.backing_off = 1
@@ -52,6 +52,8 @@ def learn(world, slot, result):  # type: ignore[no-untyped-def]
         return
     timeouts.unlimit(world, job)
     ledger.end(world, slot, JOB_COMPLETED if result == COMPLETED else JOB_DROPPED if result == DROPPED else JOB_GAVE_UP)
+    if world.senders[job.source].clients:
+        producer.think(world, job.source, job.row, job.number, 0)
 
 
 @inlined

@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from backwater import order
-from backwater.engines.compiled import calendar, client, ledger, producer, queue, timeouts, workers
+from backwater.engines.compiled import calendar, client, faults, ledger, producer, queue, timeouts, workers
 from backwater.engines.compiled.world import DROPPED as VANISHED
 from backwater.engines.compiled.world import FREE, NONE, READING, SERVING
-from backwater.jit import allocating, compiled, inlined, inner, kernel
+from backwater.jit import allocating, compiled, inlined, inner, kernel, rule
 from backwater.measure import cross
 from backwater.outcome import COMPLETED, DROPPED, REJECTED, UNFINISHED
 
@@ -27,7 +27,7 @@ def compact(world):  # type: ignore[no-untyped-def]
     its, size = world.calendar, 0
     for at in range(its.size[0]):
         event, kept = its.events[at], its.events[size]
-        if _holds(world, event.key, event.ref):
+        if _holds(world, event.when, event.key, event.ref):
             kept.when, kept.key, kept.ref = event.when, event.key, event.ref
             size += 1
     its.size[0] = size
@@ -36,11 +36,11 @@ def compact(world):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _holds(world, key, ref):  # type: ignore[no-untyped-def]
+def _holds(world, when, key, ref):  # type: ignore[no-untyped-def]
     """Whether an event of the calendar still means something."""
-    if ref < 0:
-        return True
     rank, slot = key >> order.RANK_SHIFT, calendar.slot_of(ref)
+    if ref < 0 or rank == order.FAULT or rank == order.ARRIVAL:
+        return True
     if rank == order.RETRY:
         return world.jobs[slot].ref == ref and world.jobs[slot].backing_off == 1
     if rank == order.TIMEOUT and key & order.ATTEMPT_MAX == 0:
@@ -48,19 +48,27 @@ def _holds(world, key, ref):  # type: ignore[no-untyped-def]
     attempt = world.attempts[slot]
     if attempt.ref != ref:
         return False
-    return attempt.wanted == 1 if rank == order.TIMEOUT else attempt.where == READING or attempt.where == SERVING
+    if rank == order.COMPLETION:
+        return attempt.where == SERVING and workers.is_due(world, attempt, when)
+    return attempt.wanted == 1 if rank == order.TIMEOUT else attempt.where == READING
+
+
+@rule
+def spare(world):  # type: ignore[no-untyped-def]
+    """How many jobs, attempts, rows or events one event may add."""
+    plan, state = world.plan[0], world.state[0]
+    return SPARE + (state.waiting if plan.evicts else 0) + (plan.workers if plan.retimes else 0)
 
 
 @inlined
 def _has_room(world):  # type: ignore[no-untyped-def]
     """Whether there is room for whatever one event may add."""
-    plan, state = world.plan[0], world.state[0]
-    spare = SPARE + (state.waiting if plan.evicts else 0)
+    plan, state, more = world.plan[0], world.state[0], spare(world)
     if state.free_jobs == 0 or state.free_attempts == 0:
         return False
-    if plan.records and max(state.attempt_rows, state.job_rows) + spare > len(world.job_rows):
+    if plan.records and max(state.attempt_rows, state.job_rows) + more > len(world.job_rows):
         return False
-    its, room = world.calendar, len(world.calendar.events) - spare
+    its, room = world.calendar, len(world.calendar.events) - more
     if its.size[0] > room and 2 * state.stale >= its.size[0]:
         compact(world)
     return its.size[0] <= room
@@ -77,7 +85,7 @@ def _timeout(world, key, ref):  # type: ignore[no-untyped-def]
             return NONE, client.TIMED_OUT
     else:
         slot, of_job = calendar.slot_of(ref), key & order.ATTEMPT_MAX == 0
-        if not _holds(world, key, ref):
+        if not _holds(world, 0, key, ref):
             state.stale -= 1
             return NONE, client.TIMED_OUT
     if of_job:
@@ -102,11 +110,20 @@ def _next_evicted(world):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _read_done(world, slot):  # type: ignore[no-untyped-def]
-    """A spilled attempt has been read from disk; its service starts."""
-    attempt = world.attempts[slot]
-    queue.leave_disk(world, attempt)
-    workers.serve(world, attempt)
+def _seldom(world, rank, ref):  # type: ignore[no-untyped-def]
+    """A fault, the end of a disk read, or a job of a closed population: returns the slot of a job to send, or NONE."""
+    slot = calendar.slot_of(ref)
+    if rank == order.FAULT:
+        faults.change(world, ref)
+    elif rank == order.ARRIVAL:
+        return producer.think_over(world, ref)
+    elif world.attempts[slot].ref == ref:
+        attempt = world.attempts[slot]
+        queue.leave_disk(world, attempt)
+        workers.serve(world, attempt)
+    else:
+        world.state[0].stale -= 1
+    return NONE
 
 
 @kernel
@@ -121,13 +138,12 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
             return ROOM
         time, arrival = calendar.first_time(later), calendar.first_time(arrivals)
         sent, told, result = NONE, NONE, COMPLETED
-        if arrival < time:
+        if arrival < time or (arrival == time < math.inf and arrivals.events[0].key < later.events[0].key):
             if arrival > until:
                 return LATER
             state.now = max(arrival, 0.0)
             cross(world.books, state.now)
             sent = producer.arrive(world)
-            timeouts.limit(world, sent)
         else:
             if time == math.inf:
                 return ENDED
@@ -138,8 +154,9 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
             key, ref = later.events[0].key, later.events[0].ref
             rank, slot = key >> order.RANK_SHIFT, calendar.slot_of(ref)
             if rank == order.COMPLETION:
-                if world.attempts[slot].ref == ref:
-                    told = workers.complete(world, slot)
+                attempt = world.attempts[slot]
+                if attempt.ref == ref and workers.is_due(world, attempt, later.events[0].when):
+                    told, result = workers.complete(world, slot)
                 else:
                     state.stale -= 1
             elif rank == order.RETRY:
@@ -150,10 +167,8 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
                     state.stale -= 1
             elif rank == order.TIMEOUT:
                 told, result = _timeout(world, key, ref)
-            elif world.attempts[slot].ref == ref:
-                _read_done(world, slot)
             else:
-                state.stale -= 1
+                sent = _seldom(world, rank, ref)
         if sent != NONE and not client.send(world, sent):
             told, result = sent, REJECTED
         if told == NONE:
@@ -161,6 +176,8 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
         while told != NONE:
             client.learn(world, told, result)
             told, result = _next_evicted(world), EVICTED[plan.overflow]
+        if plan.retimes:
+            workers.settle(world)
         if state.arrived >= plan.arrivals:
             return ENDED
         if state.refill != NONE:

@@ -13,9 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from backwater import random
+from backwater.components.closed import Closed
+from backwater.components.faults import paces
+from backwater.components.steady import MODULATED
 from backwater.components.trace import Trace
 from backwater.distributions import Law, Linear
-from backwater.engines.compiled.world import NONE, Array, Records
+from backwater.engines.compiled.world import FAULT, NONE, Array, Records
 from backwater.measure import alone
 from backwater.quantile import CONSTANT
 from backwater.run import Run
@@ -25,25 +28,34 @@ FIFO, LIFO, PRIORITY = range(3)
 DISCIPLINES = {"fifo": FIFO, "lifo": LIFO, "priority": PRIORITY}
 REJECT, DROP_OLDEST, SHED_OLDEST = range(3)
 OVERFLOWS = {"reject": REJECT, "drop_oldest": DROP_OLDEST, "shed_oldest": SHED_OLDEST}
-NEVER, AT_START, AT_ARRIVAL = range(3)
-SLOWDOWNS = {"start": AT_START, "arrival": AT_ARRIVAL}
+NEVER, AT_START, AT_ARRIVAL, NOW = range(4)
+SLOWDOWNS = {"start": AT_START, "arrival": AT_ARRIVAL, "now": NOW}
+WORKERS_DOWN, WORKERS_SLOW, DISK_SLOW, ERRORS, LOAD = range(5)
+FAULTS = {
+    "workers_down": WORKERS_DOWN, "workers_slow": WORKERS_SLOW, "disk_slow": DISK_SLOW, "errors": ERRORS, "load": LOAD,
+}  # fmt: skip
 LEAVE, CANCEL_WAITING, CANCEL = range(3)
 ON_TIMEOUT = {"leave": LEAVE, "cancel_waiting": CANCEL_WAITING, "cancel": CANCEL}
 
-#: The queue, the workers and the run. evicts: whether the oldest may have to yield; once: one demand per job.
+#: The queue, the workers and the run. evicts: whether the oldest may have to yield; once: one demand per job; retimes:
+#: whether a service may go on at another speed; paces .. paces_stop: what faults multiply the load by.
 PLAN = np.dtype([
     ("seed", "u8"), ("replication", "i8"), ("sources", "i8"), ("most_classes", "i8"), ("once", "i8"), ("sized", "i8"),
     ("bounded", "i8"), ("evicts", "i8"), ("discipline", "i8"), ("overflow", "i8"),
     ("slowdown", "i8"), ("slow_above", "i8"), ("slow_factor", "f8"), ("capacity", "f8"), ("capacity_bytes", "f8"),
     ("limit", "f8"), ("write", "f8"), ("read", "f8"), ("bandwidth", "f8"), ("retry_after", "f8"),
+    ("workers", "i8"), ("retimes", "i8"), ("paces", "i8"), ("paces_stop", "i8"),
     ("arrivals", "i8"), ("backlog", "i8"), ("records", "i8"),
 ])  # fmt: skip
 #: A source and its client. plan .. plan_stop: its plan of arrivals; classes: how many it sends; patience: where the law
-#: begins; constant: patience that is always the same [s]; policy: of retries; expires: it has a timeout of any kind.
+#: begins; constant: patience that is always the same [s]; policy: of retries; expires: it has a timeout of any kind;
+#: batch .. batch_stop: how many jobs come at once; unsteady: see ``components.flow``; clients, think: of a closed
+#: population, how many, and where the law begins; scale: of its rate.
 SENDER = np.dtype([
     ("plan", "i8"), ("plan_stop", "i8"), ("trace", "i8"), ("repeat", "i8"), ("classes", "i8"),
     ("patience", "i8"), ("constant", "f8"), ("total_timeout", "f8"), ("on_timeout", "i8"), ("policy", "i8"),
-    ("expires", "i8"),
+    ("expires", "i8"), ("batch", "i8"), ("batch_stop", "i8"), ("unsteady", "i8"), ("clients", "i8"), ("think", "i8"),
+    ("scale", "f8"),
 ])  # fmt: skip
 #: A class as a source sends it. share: cumulative; level: of priority; service, size: where the law begins; *_column:
 #: where its value for each row of a trace is.
@@ -60,6 +72,7 @@ class Layout(NamedTuple):
     senders: Records
     kinds: Records
     numbers: Array
+    faults: Records
     levels: int
 
 
@@ -96,26 +109,43 @@ def layout(scenario: Scenario) -> Layout:
     producers = [*scenario.producers, scenario.producers[0]]  # the last sends the backlog
     most = max(len(producer.classes) for producer in producers)
     levels = sorted({job.priority for job in scenario.jobs.values()})
+    load = paces(scenario.faults)
     senders, kinds = np.zeros(len(producers), SENDER), np.zeros(len(producers) * most, KIND)
     for index, producer in enumerate(producers):
-        _fill_sender(senders[index], producer, numbers)
+        _fill_sender(senders[index], producer, numbers, paced=len(load) > 0)
         for place in range(len(producer.classes)):
             _fill_kind(kinds[index * most + place], scenario, producer, place, levels, numbers)
-    senders[-1]["plan"], senders[-1]["trace"] = NONE, 0
+    senders[-1]["plan"], senders[-1]["trace"], senders[-1]["clients"] = NONE, 0, 0
     plan = _plan(scenario, most)
+    plan["paces"] = numbers.add(load)
+    plan["paces_stop"] = plan["paces"] + len(load)
     flat = np.concatenate(numbers.parts) if numbers.parts else np.zeros(1)
-    return Layout(plan, senders, kinds, flat, len(levels))
+    return Layout(plan, senders, kinds, flat, _faults(scenario), len(levels))
 
 
-def _fill_sender(record: np.void, producer: Producer, numbers: _Numbers) -> None:
+def _faults(scenario: Scenario) -> Records:
+    faults = np.zeros(len(scenario.faults), FAULT)
+    for record, part in zip(faults, scenario.faults, strict=True):
+        record["kind"], record["start"], record["stop"] = FAULTS[part.kind], part.start, part.stop
+        record["share"], record["factor"] = part.share, part.factor
+    return faults
+
+
+def _fill_sender(record: np.void, producer: Producer, numbers: _Numbers, *, paced: bool) -> None:
     client, source = producer.client, producer.source
     record["plan"] = record["plan_stop"] = NONE
     if isinstance(source, Trace):
         record["trace"], record["repeat"] = 1, source.repeat
+    elif isinstance(source, Closed):
+        record["clients"], record["think"] = source.clients, numbers.add(source.think.table)
+        record["scale"] = producer.scale
     else:
         plan = source.plan(producer.scale)
         record["plan"] = numbers.add(plan)
         record["plan_stop"] = record["plan"] + len(plan)
+        record["batch"] = numbers.add(source.batches)
+        record["batch_stop"] = record["batch"] + len(source.batches)
+        record["unsteady"] = plan[0] == MODULATED or len(source.batches) > 0 or paced
     record["classes"] = len(producer.classes)
     patience = client.attempt_timeout
     record["patience"] = NONE if patience is None else numbers.add(patience.table)
@@ -156,6 +186,9 @@ def _plan(scenario: Scenario, most_classes: int) -> Records:
     if slowdown is not None:
         record["slowdown"] = SLOWDOWNS[slowdown.at]
         record["slow_above"], record["slow_factor"] = slowdown.above, slowdown.factor
+    record["workers"] = scenario.workers.count
+    paces = any(part.kind in ("workers_down", "workers_slow") for part in scenario.faults)
+    record["retimes"] = paces or record["slowdown"] == NOW
     return plan
 
 

@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from backwater import order, random
-from backwater.components.arrivals import draw_gaps, next_arrival
-from backwater.engines.compiled import calendar, ledger
+from backwater.components.flow import next_unsteady, pace_at
+from backwater.components.steady import draw_gaps, next_arrival
+from backwater.engines.compiled import calendar, ledger, timeouts
 from backwater.engines.compiled.world import AHEAD
 from backwater.jit import compiled, inlined, inner
 from backwater.measure import change
@@ -95,6 +96,16 @@ def _next_known(world, source):  # type: ignore[no-untyped-def]
     return math.inf
 
 
+@inner
+def _next_unsteady(world, source, gap):  # type: ignore[no-untyped-def]
+    plan, state, sender, its = world.plan[0], world.state[0], world.senders[source], world.sources[source]
+    return next_unsteady(
+        world.numbers[sender.plan : sender.plan_stop], world.numbers[sender.batch : sender.batch_stop],
+        world.numbers[plan.paces : plan.paces_stop], its, state.now, its.number, gap,
+        plan.seed, plan.replication, source,
+    )  # fmt: skip
+
+
 @inlined
 def _next(world, source):  # type: ignore[no-untyped-def]
     """When the next job of a source comes [s]; inf where none comes, or where its trace needs another pass."""
@@ -104,6 +115,8 @@ def _next(world, source):  # type: ignore[no-untyped-def]
     if its.number % AHEAD == 0:
         draw_ahead(world, source)
     gap = world.drawn[source].gap[its.number % AHEAD]
+    if sender.unsteady:
+        return _next_unsteady(world, source, gap)
     return next_arrival(world.numbers[sender.plan : sender.plan_stop], state.now, its.number, gap)
 
 
@@ -121,7 +134,36 @@ def arrive(world):  # type: ignore[no-untyped-def]
     # As the reference counts: now + (when - now), which rounding may part from ``when``.
     time = state.now + (_next(world, source) - state.now)
     calendar.replace(world.arrivals, time, _place(world, source), source)
+    timeouts.limit(world, slot)
     return slot
+
+
+@inner
+def think(world, source, client, job, index):  # type: ignore[no-untyped-def]
+    """A client of a closed population thinks, from now; ``job`` and ``index`` are the address of how long."""
+    plan, state, sender = world.plan[0], world.state[0], world.senders[source]
+    u = random.uniform(plan.seed, plan.replication, source, job, random.THINK, index)
+    pace, _ = pace_at(world.numbers[plan.paces : plan.paces_stop], state.now)
+    pause = quantile(world.numbers, u, sender.think) / (sender.scale * pace)
+    place = order.key(order.ARRIVAL, source, client, 0)
+    calendar.add(world, state.now + pause, place, source << calendar.SLOT_BITS | client)
+
+
+@inner
+def think_over(world, ref):  # type: ignore[no-untyped-def]
+    """A client of a closed population sends a job. Returns the job's slot."""
+    slot = make(world, ref >> calendar.SLOT_BITS)
+    world.jobs[slot].row = calendar.slot_of(ref)
+    world.state[0].arrived += 1
+    timeouts.limit(world, slot)
+    return slot
+
+
+@compiled
+def populate(world, source):  # type: ignore[no-untyped-def]
+    """All clients of a closed population begin to think."""
+    for client in range(world.senders[source].clients):
+        think(world, source, client, client, 1)
 
 
 @compiled

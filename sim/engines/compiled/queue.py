@@ -96,7 +96,7 @@ def _occupy(world, attempt, job):  # type: ignore[no-untyped-def]
 
 @inlined
 def _disk(plan, state, latency, size):  # type: ignore[no-untyped-def]
-    wait = disk_wait(state.disk_free, state.now, latency, plan.bandwidth, size)
+    wait = disk_wait(state.disk_free, state.now, latency, plan.bandwidth, size, state.disk_factor)
     state.disk_free = state.now + wait
     return wait
 

@@ -14,7 +14,7 @@ from backwater.books import Fold
 from backwater.components.arrivals import Periodic
 from backwater.components.trace import Trace
 from backwater.components.workers import Workers
-from backwater.engines.compiled import kernel, producer
+from backwater.engines.compiled import faults, kernel, producer
 from backwater.engines.compiled import world as w
 from backwater.engines.compiled.layout import Layout, for_run, layout
 from backwater.errors import LimitError
@@ -67,12 +67,22 @@ class System:
         return min(room, self.run.end)
 
     def _open(self) -> None:
-        """Put down each source's first job, the backlog's too."""
+        """Put down each source's first job, the backlog's too, and the faults."""
+        faults.put_down(self.world)
         for source in range(len(self.scenario.producers) + 1):
             if source in self.traces:
                 self._next_pass(source)
+            elif self.world.senders[source]["clients"]:
+                self._populate(source)
             else:
                 producer.put_down(self.world, source)
+
+    def _populate(self, source: int) -> None:
+        """Let a closed population think, once there is room for it."""
+        clients = int(self.world.senders[source]["clients"])
+        while self.world.calendar.size[0] + clients > len(self.world.calendar.events):
+            self.world = self.world._replace(calendar=w.grown_calendar(self.world.calendar))
+        producer.populate(self.world, source)
 
     def _next_pass(self, source: int) -> None:
         """Give a source the next pass through its trace that holds any job."""
@@ -109,7 +119,7 @@ class System:
     def _grow(self) -> None:
         """Double whatever has no room left."""
         world, state = self.world, self.world.state[0]
-        spare = kernel.SPARE + (int(state["waiting"]) if world.plan[0]["evicts"] else 0)
+        spare = int(kernel.spare(world))
         if state["free_jobs"] == 0:
             world = world._replace(jobs=w.grown_slots(world.jobs, state, "job", self._allowed(len(world.jobs))))
         if state["free_attempts"] == 0:
@@ -163,6 +173,10 @@ def _new_world(base: Layout, plan: w.Records, workers: int, fold: Fold) -> w.Wor
     state["free_jobs"] = state["free_attempts"] = _SLOTS
     state["arrived"] = -plan["backlog"]  # whose jobs do not count among those that a run asks for
     state["idle"], idle[:] = workers, np.arange(workers)
+    state["disk_factor"] = state["slowed"] = 1.0
+    staff, broken = alone(workers if plan["retimes"][0] else 0, w.WORKER), alone(len(base.faults), w.FAULT)
+    staff["pace"] = staff["speed"] = 1.0
+    staff["holds"], broken[:] = w.NONE, base.faults
     timeouts["soonest"] = timeouts["last"] = w.NONE
     levels["first"] = levels["last"] = w.NONE
     drawn["kind"] = np.arange(sources)[:, None] * int(plan["most_classes"][0])
@@ -171,7 +185,8 @@ def _new_world(base: Layout, plan: w.Records, workers: int, fold: Fold) -> w.Wor
         plan=plan, senders=base.senders, kinds=base.kinds, numbers=base.numbers, trace_times=np.empty(0),
         trace_rows=np.empty(0, np.int64), state=state, sources=alone(sources, w.SOURCE), timeouts=timeouts,
         drawn=drawn, jobs=w.slots(_SLOTS, w.LIVE_JOB), attempts=w.slots(_SLOTS, w.LIVE_ATTEMPT), levels=levels,
-        idle=idle, arrivals=w.calendar(sources), calendar=w.calendar(2 * _SLOTS), books=fold.books,
+        idle=idle, workers=staff, faults=broken, arrivals=w.calendar(sources),
+        calendar=w.calendar(2 * _SLOTS), books=fold.books,
         turned_away=w.turned_away(), attempt_rows=attempt_rows, job_rows=job_rows,
     )  # fmt: skip
 

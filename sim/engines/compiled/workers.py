@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from backwater import order
+import numpy as np
+
+from backwater import order, random
+from backwater.components.faults import fails
+from backwater.components.memory import slowed
+from backwater.components.workers import service_end, work_left
 from backwater.engines.compiled import calendar, ledger, queue, timeouts
+from backwater.engines.compiled.layout import NOW
 from backwater.engines.compiled.world import NONE, READING, SERVING
 from backwater.jit import inlined, inner
 from backwater.measure import change
-from backwater.outcome import ABANDONED_COMPLETED, BUSY, CANCELLED, COMPLETED
+from backwater.outcome import ABANDONED_COMPLETED, BUSY, CANCELLED, COMPLETED, FAILED
 
 
 @inlined
@@ -52,6 +58,8 @@ def call(world, slot):  # type: ignore[no-untyped-def]
 def _hold(world, slot, worker):  # type: ignore[no-untyped-def]
     state, attempt = world.state[0], world.attempts[slot]
     attempt.taken, attempt.worker = state.now, worker
+    if world.plan[0].retimes:
+        world.workers[worker].holds = slot
     change(world.books, state.now, BUSY, world.jobs[attempt.job].job_class, 1.0)
     if attempt.spilled:
         _read(world, attempt)
@@ -71,7 +79,69 @@ def _read(world, attempt):  # type: ignore[no-untyped-def]
 def serve(world, attempt):  # type: ignore[no-untyped-def]
     """The service of an attempt that a worker holds starts, now."""
     attempt.where, attempt.started = SERVING, world.state[0].now
-    _later(world, attempt, attempt.demand * attempt.factor, order.COMPLETION)
+    if world.plan[0].retimes:
+        _go_on(world, attempt, attempt.demand * attempt.factor)
+    else:
+        _later(world, attempt, attempt.demand * attempt.factor, order.COMPLETION)
+
+
+@inner
+def _go_on(world, attempt, left):  # type: ignore[no-untyped-def]
+    """A service goes on, now, at its worker's speed."""
+    now, its = world.state[0].now, world.workers[attempt.worker]
+    its.left, its.since, its.due = left, now, service_end(now, left, its.speed)
+    if its.due < np.inf:
+        place = order.at(order.COMPLETION, world.jobs[attempt.job].place, attempt.number)
+        calendar.add(world, its.due, place, attempt.ref)
+
+
+@inlined
+def is_due(world, attempt, when):  # type: ignore[no-untyped-def]
+    """Whether the end of a service that was put down for ``when`` (bits) has not been moved by another speed."""
+    return not world.plan[0].retimes or calendar.bits(world.workers[attempt.worker].due) == when
+
+
+@inner
+def settle(world):  # type: ignore[no-untyped-def]
+    """An event has ended: services go on at another speed if faults or the length of the queue say so."""
+    plan, state = world.plan[0], world.state[0]
+    slow = slowed(state.waiting, plan.slow_above, plan.slow_factor) if plan.slowdown == NOW else 1.0
+    if slow == state.slowed and not state.struck:
+        return
+    state.slowed, state.struck = slow, 0
+    for worker in range(plan.workers):
+        its, speed = world.workers[worker], world.workers[worker].pace / slow
+        if speed == its.speed:
+            continue
+        if its.holds != NONE and world.attempts[its.holds].where == SERVING:
+            left = work_left(its.left, its.since, state.now, its.speed)
+            state.stale += its.due < np.inf
+            its.speed = speed
+            _go_on(world, world.attempts[its.holds], left)
+        its.speed = speed
+
+
+@inner
+def set_pace(world, worker, pace):  # type: ignore[no-untyped-def]
+    """Faults let a worker work at this pace; one that is down does not rest, and one that is back takes who is next."""
+    its, was = world.workers[worker], world.workers[worker].pace
+    its.pace = pace
+    if its.holds != NONE:
+        return
+    if was > 0.0 and pace == 0.0:
+        _leave_idle(world, worker)
+    elif was == 0.0 and pace > 0.0:
+        free(world, worker)
+
+
+@inner
+def _leave_idle(world, worker):  # type: ignore[no-untyped-def]
+    """A worker that rests is down: the others go into a heap again."""
+    state, idle = world.state[0], world.idle
+    rest, state.idle = state.idle, 0
+    for at in range(rest):
+        if idle[at] != worker:
+            _rest(world, idle[at])
 
 
 @inlined
@@ -82,7 +152,11 @@ def _later(world, attempt, delay, rank):  # type: ignore[no-untyped-def]
 
 @inlined
 def free(world, worker):  # type: ignore[no-untyped-def]
-    """A worker takes whoever is next, or rests."""
+    """A worker takes whoever is next, or rests; one that is down does neither."""
+    if world.plan[0].retimes:
+        world.workers[worker].holds = NONE
+        if world.workers[worker].pace == 0.0:
+            return
     if world.state[0].waiting > 0:
         _hold(world, queue.take(world), worker)
     else:
@@ -91,7 +165,10 @@ def free(world, worker):  # type: ignore[no-untyped-def]
 
 @inlined
 def complete(world, slot):  # type: ignore[no-untyped-def]
-    """A service ends, and its worker goes on. Returns the slot of the job whose client waited for it, or NONE."""
+    """A service ends, and its worker goes on.
+
+    Returns the slot of the job whose client waited for it, or NONE; and what that learns.
+    """
     state, attempt = world.state[0], world.attempts[slot]
     of, worker, wanted = attempt.job, attempt.worker, attempt.wanted
     job = world.jobs[of]
@@ -99,10 +176,21 @@ def complete(world, slot):  # type: ignore[no-untyped-def]
     if wanted:
         timeouts.unwatch(world, attempt)
         job.attempt = NONE
-    ledger.finish(world, slot, job.served, COMPLETED if wanted else ABANDONED_COMPLETED, state.now)
+    result = COMPLETED if wanted else ABANDONED_COMPLETED
+    if wanted and state.error_share > 0.0 and _fails(world, job, attempt):
+        result = FAILED
+    ledger.finish(world, slot, job.served, result, state.now)
     change(world.books, state.now, BUSY, job.job_class, -1.0)
     free(world, worker)
-    return of if wanted else NONE
+    return of if wanted else NONE, result
+
+
+@inner
+def _fails(world, job, attempt):  # type: ignore[no-untyped-def]
+    """Whether a fault turns the answer into an error."""
+    plan = world.plan[0]
+    u = random.uniform(plan.seed, plan.replication, job.source, job.number, random.FAIL, attempt.number)
+    return fails(u, world.state[0].error_share)
 
 
 @inner
@@ -112,7 +200,8 @@ def stop(world, slot):  # type: ignore[no-untyped-def]
     worker, job_class = attempt.worker, world.jobs[attempt.job].job_class
     if attempt.where == READING:
         queue.leave_disk(world, attempt)
-    state.stale += 1
+    stands = world.plan[0].retimes and attempt.where == SERVING and world.workers[worker].due == np.inf
+    state.stale += not stands
     ledger.close(world, slot, CANCELLED, state.now)
     change(world.books, state.now, BUSY, job_class, -1.0)
     free(world, worker)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from backwater.components.flow import FLOW
 from backwater.measure import ATTEMPT_ROW, JOB_ROW, Books, alone
 
 Records = npt.NDArray[np.void]
@@ -45,22 +46,33 @@ LIVE_ATTEMPT = np.dtype([
 #: What changes and is not a slot. free_*: heads of the lists of free slots, and how many there are; oldest, newest:
 #: the queue's ends; evicted, last_evicted: attempts whose clients have yet to be told; idle: how many workers are;
 #: hole: the first event of the calendar has happened and gives way to the next one that is pushed; latest: the last
-#: time for which an event was ever put down [s]; refill: a trace that needs its next pass.
+#: time for which an event was ever put down [s]; refill: a trace that needs its next pass; disk_factor, error_share: as
+#: faults say; struck: a fault has begun or ended in this event; slowed: what the length of the queue divides speeds by.
 STATE = np.dtype([
     ("now", "f8"), ("latest", "f8"), ("used", "f8"), ("in_memory", "f8"), ("disk_free", "f8"),
+    ("disk_factor", "f8"), ("error_share", "f8"), ("slowed", "f8"), ("struck", "i8"),
     ("free_job", "i8"), ("free_jobs", "i8"), ("free_attempt", "i8"), ("free_attempts", "i8"), ("serial", "i8"),
     ("oldest", "i8"), ("newest", "i8"), ("waiting", "i8"), ("evicted", "i8"), ("last_evicted", "i8"), ("idle", "i8"),
     ("hole", "i8"), ("refill", "i8"), ("alive", "i8"), ("arrived", "i8"), ("stale", "i8"),
     ("attempt_rows", "i8"), ("job_rows", "i8"),
 ])  # fmt: skip
-#: A source: the number of its next job; where in the present pass of its trace it is, and where that ends.
-SOURCE = np.dtype([("number", "i8"), ("first", "i8"), ("at", "i8"), ("stop", "i8")])
+#: A source: the number of its next job; where in the present pass of its trace it is, and where that ends; its flow.
+SOURCE = np.dtype([("number", "i8"), ("first", "i8"), ("at", "i8"), ("stop", "i8"), *FLOW])
 #: A source's timeouts of one kind, in order of time because all are equally long: the first and the last one, whether
 #: the calendar knows of the list, and the time and place of the last one that was ever added.
 TIMEOUTS = np.dtype([("soonest", "i8"), ("last", "i8"), ("told", "i8"), ("when", "f8"), ("key", "i8")])
 #: The next jobs of a source, drawn before their time.
 DRAWN = np.dtype([
     ("gap", "f8", (AHEAD,)), ("size", "f8", (AHEAD,)), ("demand", "f8", (AHEAD,)), ("kind", "i8", (AHEAD,)),
+])  # fmt: skip
+#: A worker. pace: how fast it works as faults allow [1], 0 where it is down; speed: at which its service goes; left:
+#: what was left of that at ``since`` [s]; due: when it ends; holds: the slot of the attempt in its hands.
+WORKER = np.dtype([
+    ("pace", "f8"), ("speed", "f8"), ("left", "f8"), ("since", "f8"), ("due", "f8"), ("holds", "i8"),
+])  # fmt: skip
+#: A fault and whether it lasts now; see ``components.faults``.
+FAULT = np.dtype([
+    ("kind", "i8"), ("on", "i8"), ("start", "f8"), ("stop", "f8"), ("share", "f8"), ("factor", "f8"),
 ])  # fmt: skip
 #: Those of a level of priority who wait, first and last.
 LEVEL = np.dtype([("first", "i8"), ("last", "i8")])
@@ -82,8 +94,8 @@ class World(NamedTuple):
 
     The first four are a scenario's layout and do not change while it runs; ``trace_*`` hold the present pass of each
     source that is a trace. ``timeouts`` has two lists per source, of its attempts' and of its jobs'. ``arrivals`` has
-    one event per source, ``calendar`` all others. ``turned_away`` is an attempt that stands for all that are rejected;
-    the rows are those of recorded runs.
+    one event per source, ``calendar`` all others. ``workers`` is kept only where speeds may
+    change. ``turned_away`` is an attempt that stands for all that are rejected; the rows are those of recorded runs.
     """
 
     plan: Records
@@ -100,6 +112,8 @@ class World(NamedTuple):
     attempts: Records
     levels: Records
     idle: Ints
+    workers: Records
+    faults: Records
     arrivals: Calendar
     calendar: Calendar
     books: Books

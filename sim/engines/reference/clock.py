@@ -7,8 +7,8 @@ import simpy
 from backwater import order
 from backwater.engines.reference.jobs import LiveJob
 
-# SimPy's own zero-delay steps have the priorities 0 and 1; they finish before the next event of ours. 2 ends a run.
-STOP, OURS = 2, 3
+# SimPy's own zero-delay steps have the priorities 0 and 1; then comes the end of an event; then the next one of ours.
+END, OURS = 2, 3
 _RANKS = [rank << order.RANK_SHIFT for rank in range(8)]
 
 
@@ -26,9 +26,9 @@ def at(rank: int, job: LiveJob, attempt: int) -> int:
     return _RANKS[rank] + job.place + (attempt if attempt < order.ATTEMPT_MAX else order.ATTEMPT_MAX)
 
 
-def stop(env: simpy.Environment) -> simpy.Event:
+def end_of_event(env: simpy.Environment) -> simpy.Event:
     """An event of now, after what the present event sets off and before any other event."""
     event = simpy.Event(env)
     event._ok, event._value = True, None
-    env.schedule(event, STOP)  # type: ignore[arg-type]
+    env.schedule(event, END)  # type: ignore[arg-type]
     return event

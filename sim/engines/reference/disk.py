@@ -21,6 +21,7 @@ class Disk:
     ) -> None:
         self.env, self.latency_write, self.latency_read, self.bandwidth = env, write, read, bandwidth
         self.free = 0.0  # when the last operation asked for so far ends
+        self.factor = 1.0  # what a fault multiplies the time of an operation by
 
     def write(self, size: float) -> float:
         """Ask for a write; returns the time until it is done, its turn included [s]."""
@@ -32,6 +33,6 @@ class Disk:
 
     def _ask(self, latency: float, size: float) -> float:
         now = self.env.now
-        wait: float = disk_wait(self.free, now, latency, self.bandwidth, size)
+        wait: float = disk_wait(self.free, now, latency, self.bandwidth, size, self.factor)
         self.free = now + wait
         return wait

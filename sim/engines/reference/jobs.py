@@ -65,3 +65,8 @@ class Attempt:
     def in_hand(self) -> bool:
         """Whether a worker holds it."""
         return self.taken == self.taken and self.outcome < 0
+
+    @property
+    def in_service(self) -> bool:
+        """Whether a worker serves it; one that was spilled is first read from disk."""
+        return self.started == self.started and self.outcome < 0

@@ -10,7 +10,7 @@ import simpy
 
 from backwater.books import Fold
 from backwater.engines.reference.jobs import Attempt, LiveJob
-from backwater.outcome import ALIVE, ATTEMPT, JOB, JOB_UNFINISHED, REJECTED
+from backwater.outcome import ALIVE, ATTEMPT, JOB, JOB_UNFINISHED, REJECTED, SERVED
 
 CHUNK = 50_000  # numbers that are held before they are folded
 
@@ -59,7 +59,7 @@ class Ledger:
         self._attempts.extend((
             job.source, job.number, job.job_class, attempt.number, job.arrived, attempt.sent, attempt.accepted,
             attempt.taken, attempt.started, attempt.ended, attempt.worker, attempt.spilled, attempt.disk, job.size,
-            attempt.timed_out, job.served if attempt.outcome in (1, 2) else 0, attempt.outcome,
+            attempt.timed_out, job.served if attempt.outcome in SERVED else 0, attempt.outcome,
         ))  # fmt: skip
         if len(self._changes) + len(self._attempts) > CHUNK:
             self.flush()

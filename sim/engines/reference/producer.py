@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import simpy
 
 from backwater import order, random
-from backwater.components.arrivals import draw_gaps, next_arrival
+from backwater.components.closed import Closed
+from backwater.components.flow import FLOW, next_unsteady, pace_at
+from backwater.components.steady import MODULATED, draw_gaps, next_arrival
 from backwater.components.trace import Trace
 from backwater.distributions import Law, Linear
 from backwater.engines.reference.chance import Chance, draw
@@ -27,6 +31,13 @@ def _arrival(plan, now, number, seed, replication, source):  # type: ignore[no-u
     gap = np.full(1, random.uniform(seed, replication, source, number, random.GAP, 0))
     draw_gaps(plan, 0, gap, gap)
     return next_arrival(plan, now, number, gap[0])
+
+
+@allocating
+def _unsteady(plan, batch, paces, flow, now, number, seed, replication, source):  # type: ignore[no-untyped-def]
+    gap = np.full(1, random.uniform(seed, replication, source, number, random.GAP, 0))
+    draw_gaps(plan, 0, gap, gap)
+    return next_unsteady(plan, batch, paces, flow[0], now, number, gap[0], seed, replication, source)
 
 
 class Jobs:
@@ -72,29 +83,54 @@ class Producer:
     """A source of jobs: sends each through ``client`` when its time comes, and then calls ``sent()``."""
 
     def __init__(
-        self, env: simpy.Environment, part: Part, jobs: Jobs, client: Client, sent: Callable[[], None] | None = None
-    ) -> None:
+        self, env: simpy.Environment, part: Part, jobs: Jobs, client: Client, sent: Callable[[], None] | None = None,
+        paces: npt.NDArray[np.float64] | None = None,
+    ) -> None:  # fmt: skip
         self.env, self.part, self.jobs, self.client, self.sent = env, part, jobs, client, sent
-        self.process = env.process(self._run())
+        self.paces = np.empty(0) if paces is None else paces
+        self.numbers = count()
+        if isinstance(part.source, Closed):
+            self.processes = [env.process(self._think(each, part.source)) for each in range(part.source.clients)]
+        else:
+            self.processes = [env.process(self._run())]
 
     def _run(self) -> Generator[simpy.Event, Any, None]:
         """The source's story: wait for the next arrival, send the job, and again."""
         env, source = self.env, self.jobs.index
-        for number, (when, row) in enumerate(self._moments()):
+        for number, (when, row) in zip(self.numbers, self._moments(), strict=False):
             yield After(env, when - env.now, order.key(order.ARRIVAL, source, number, 0))
-            self.client.send(self.jobs.make(number, row))
-            if self.sent is not None:
-                self.sent()
+            self._send(number, row)
+
+    def _send(self, number: int, row: int) -> simpy.Process:
+        life = self.client.send(self.jobs.make(number, row))
+        if self.sent is not None:
+            self.sent()
+        return life
+
+    def _think(self, client: int, part: Closed) -> Generator[simpy.Event, Any, None]:
+        """A closed population's client: think, send a job, wait until it has ended, and again."""
+        env, chance, source, job, index = self.env, self.jobs.chance, self.jobs.index, client, 1
+        while True:
+            pace, _ = pace_at(self.paces, env.now)
+            pause = chance.draw(part.think.table, source, job, random.THINK, index) / (self.part.scale * pace)
+            yield After(env, pause, order.key(order.ARRIVAL, source, client, 0))
+            job, index = next(self.numbers), 0
+            yield self._send(job, client)
 
     def _moments(self) -> Iterator[tuple[float, int]]:
         """When each job comes [s], and its row in a trace; asked for only when the previous job has come."""
         if isinstance(self.part.source, Trace):
             yield from self._trace(self.part.source)
             return
-        chance, source, env = self.jobs.chance, self.jobs.index, self.env
-        plan, number = self.part.source.plan(self.part.scale), 0
+        chance, source, env, part = self.jobs.chance, self.jobs.index, self.env, self.part.source
+        plan, batches, flow, number = part.plan(self.part.scale), part.batches, np.zeros(1, FLOW), 0
+        steady = plan[0] != MODULATED and not len(batches) and not len(self.paces)
+        address = chance.seed, chance.replication, source
         while True:
-            when = _arrival(plan, env.now, number, chance.seed, chance.replication, source)
+            when = (
+                _arrival(plan, env.now, number, *address) if steady
+                else _unsteady(plan, batches, self.paces, flow, env.now, number, *address)
+            )  # fmt: skip
             if math.isinf(when):
                 return
             yield when, 0

@@ -27,6 +27,9 @@ class Pool(Protocol):
     def stop(self, attempt: Attempt) -> None:
         """Stop the service of an attempt."""
 
+    def settle(self) -> None:
+        """Let the speed of services follow the length of the queue."""
+
 
 class BoundedQueue:
     """A queue of attempts in front of a ``WorkerPool``, with bounds, disciplines, memory and disk as ``part`` says."""
@@ -38,6 +41,7 @@ class BoundedQueue:
         memory = self.part.memory
         self.limit = math.inf if memory is None else memory.bound
         self.slowdown = None if memory is None else memory.slowdown
+        self.slows_now = self.slowdown is not None and self.slowdown.at == "now"
         write, read, bandwidth = (0.0, 0.0, math.inf) if memory is None else memory.disk
         self.disk = Disk(env, write=write, read=read, bandwidth=bandwidth)
         self.workers: Pool | None = None
@@ -89,6 +93,7 @@ class BoundedQueue:
         if self.part.discipline == "priority":
             self.levels.setdefault(job.priority, OrderedDict())[attempt] = None
         ledger.change((self.env.now, WAITING, job.job_class, 1.0))
+        self._settle()
         if job.size > 0:
             self.used += job.size
             if fits(self.in_memory, self.limit, job.size):
@@ -127,6 +132,7 @@ class BoundedQueue:
             if not level:
                 del self.levels[job.priority]
         ledger.change((self.env.now, WAITING, job.job_class, -1.0))
+        self._settle()
         if job.size > 0:
             self.used -= job.size
             if not attempt.spilled:
@@ -134,6 +140,10 @@ class BoundedQueue:
                 ledger.change((self.env.now, MEMORY, job.job_class, -job.size))
             elif not keep_on_disk:
                 self.leave_disk(attempt)
+
+    def _settle(self) -> None:
+        if self.slows_now and self.workers is not None:
+            self.workers.settle()
 
     def leave_disk(self, attempt: Attempt) -> None:
         """A spilled attempt's bytes on disk are free again."""

@@ -10,9 +10,11 @@ from simpy.core import StopSimulation
 
 from backwater import order
 from backwater.books import Fold
+from backwater.components.faults import paces
 from backwater.engines.reference.chance import Chance
 from backwater.engines.reference.client import Client
-from backwater.engines.reference.clock import After, stop
+from backwater.engines.reference.clock import After, end_of_event
+from backwater.engines.reference.faults import Faults
 from backwater.engines.reference.jobs import Attempt
 from backwater.engines.reference.ledger import Ledger
 from backwater.engines.reference.producer import Jobs, Producer
@@ -37,8 +39,9 @@ class System:
         deadlines = [math.inf if job.deadline is None else job.deadline for job in scenario.jobs.values()]
         self.ledger = Ledger(env, Fold(self.run, np.array(deadlines)))
         self.queue = BoundedQueue(env, scenario.queue, self.ledger)
-        self.workers = WorkerPool(env, self.queue, scenario.workers.count)
         self.chance = Chance(self.run.seed, replication)
+        self.faults = Faults(env, scenario.faults)
+        self.workers = WorkerPool(env, self.queue, scenario.workers.count, faults=self.faults, chance=self.chance)
         self.arrived = 0
         self._backlog()
         self.clients = [self._start(index) for index in range(len(scenario.producers))]
@@ -50,7 +53,7 @@ class System:
 
     def _start(self, index: int) -> Client:
         jobs, client = self._jobs(index, index)
-        Producer(self.env, self.scenario.producers[index], jobs, client, self._count)
+        Producer(self.env, self.scenario.producers[index], jobs, client, self._count, paces(self.scenario.faults))
         return client
 
     def _backlog(self) -> None:
@@ -70,7 +73,7 @@ class System:
                 "outgrows the memory allowed; bound queue.capacity, lower the load or shorten the horizon"
             )
         if self.arrived == self.run.arrivals:
-            stop(self.env).callbacks.append(StopSimulation.callback)
+            end_of_event(self.env).callbacks.append(StopSimulation.callback)
 
     def finish(self) -> Outcome:
         """Close the books at the present time: what is in progress ends as unfinished."""

@@ -1,0 +1,82 @@
+"""What breaks, and when: workers that stop or slow down, a slow disk, answers that are errors, more load."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, field_validator, model_validator
+
+from backwater.base import Model
+from backwater.errors import check
+from backwater.jit import compiled
+from backwater.units import Share, Time
+
+SHARED = {"workers_down", "workers_slow", "errors"}
+FACTORED = {"workers_slow", "disk_slow", "load"}
+
+
+@compiled
+def struck(worker, count, share):  # type: ignore[no-untyped-def]
+    """Whether a fault that strikes this share of ``count`` workers strikes the one of this number: the last ones."""
+    return worker >= count - math.ceil(share * count - 1e-9)
+
+
+@compiled
+def fails(u, share):  # type: ignore[no-untyped-def]
+    """Whether an answer is an error where this share of the answers is."""
+    return u < share
+
+
+def paces(faults: tuple[Fault, ...]) -> npt.NDArray[np.float64]:
+    """What faults multiply the load by: (start [s], factor), one after the other; empty where none does."""
+    loads = [fault for fault in faults if fault.kind == "load"]
+    starts = sorted({0.0, *(fault.start for fault in loads), *(fault.stop for fault in loads)} - {math.inf})
+    rows = [(at, math.prod(each.factor for each in loads if each.start <= at < each.stop)) for at in starts]
+    return np.array(rows).ravel() if loads else np.empty(0)
+
+
+class Fault(Model):
+    """Something that breaks at ``start`` for ``duration`` [s]; for good unless a duration is given.
+
+    kind    workers_down: they neither take nor do work; what they hold goes on when they are back
+            workers_slow: their work takes ``factor`` times as long, what is in service included
+            disk_slow: a disk operation asked for takes ``factor`` times as long
+            errors: this share of the services ends with an error; the client may try again
+            load: sources send ``factor`` times as much; a trace cannot
+    share   of the workers (those of the highest numbers, rounded up) or of the answers [1]; all unless given
+    factor  [1]
+    """
+
+    kind: Literal["workers_down", "workers_slow", "disk_slow", "errors", "load"]
+    start: Time = 0.0
+    duration: Time | None = None
+    share: Share = 1.0
+    factor: float = Field(default=1.0, gt=0, le=1e6)
+
+    @field_validator("share", mode="before")
+    @classmethod
+    def _fraction(cls, given: Any) -> Any:
+        """A share may be written as a fraction such as "1/3"."""
+        top, line, bottom = given.partition("/") if isinstance(given, str) else ("", "", "")
+        parts = top.strip(), bottom.strip()
+        whole = line and all(part.isdecimal() for part in parts) and int(parts[1]) > 0
+        return int(parts[0]) / int(parts[1]) if whole else given
+
+    @model_validator(mode="after")
+    def _fits(self) -> Fault:
+        given = self.model_fields_set
+        check(self.kind in SHARED or "share" not in given, "share", self.share, f"has no meaning for {self.kind}")
+        check(self.kind in FACTORED or "factor" not in given, "factor", self.factor, f"has no meaning for {self.kind}")
+        needs = self.kind not in FACTORED or "factor" in given
+        check(needs, "factor", None, f"must be given for {self.kind}")
+        check(self.kind != "errors" or "share" in given, "share", None, "must be given for errors")
+        check(self.duration is None or self.duration > 0, "duration", self.duration, "must be above 0")
+        return self
+
+    @property
+    def stop(self) -> float:
+        """When it is over [s]; infinite where it is for good."""
+        return math.inf if self.duration is None else self.start + self.duration
