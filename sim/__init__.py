@@ -17,7 +17,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from backwater.components.arrivals import Bursts, Periodic, Poisson, Profile, Renewal
-from backwater.components.client import Client, Retry
+from backwater.components.breaker import Breaker, Throttle
+from backwater.components.budget import GrpcThrottle, Ratio, TokenBucket
+from backwater.components.client import Client, Proxy, Retry
 from backwater.components.closed import Closed
 from backwater.components.faults import Fault
 from backwater.components.flow import MMPP
@@ -66,7 +68,8 @@ _LATER = {
 __all__ = [
     "Scenario", "load", "loads", "dump", "dumps", "json_schema", "model",
     "Poisson", "Periodic", "Renewal", "MMPP", "Profile", "Bursts", "Trace", "Closed",
-    "Job", "Client", "Retry", "Queue", "Memory", "Slowdown", "Workers", "Fault",
+    "Job", "Client", "Retry", "Proxy", "TokenBucket",
+    "GrpcThrottle", "Ratio", "Breaker", "Throttle", "Queue", "Memory", "Slowdown", "Workers", "Fault",
     "Constant", "Exponential", "Erlang", "Gamma", "LogNormal", "Weibull", "HyperExponential", "Pareto", "Uniform",
     "PhaseType", "Empirical", "Histogram", "Mixture", "Scipy", "Linear",
     "Run", "simulate", "Result", "sweep", "Sweep",

@@ -56,7 +56,8 @@ def _tell(row: np.ndarray, again: float | None, say) -> None:  # type: ignore[no
     number, sent, accepted, taken, started, ended, outcome = (*row[[3, 5, 6, 7, 8, 9]], int(row[16]))
     retry = "" if again is None else f", again in {_short(again - ended)}"
     if outcome == REJECTED and math.isnan(accepted):
-        say(order.ARRIVAL, sent, row, number, f"full -> 503{retry}")
+        why = "withheld by its client" if row[17] else "full -> 503"
+        say(order.ARRIVAL, sent, row, number, f"{why}{retry}")
         return
     at_once = taken == accepted and row[11] == 0
     say(order.ARRIVAL, sent, row, number, "accepted" if at_once else "waits" if not row[11] else "waits on disk")

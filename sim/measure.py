@@ -188,16 +188,21 @@ def _attempt_in_windows(books, job, attempt, served, result, ended):  # type: ig
 
 
 @inlined
-def fold_rejected(books, job, sent):  # type: ignore[no-untyped-def]
-    """Fold an attempt that was turned away when it was sent; there are many of these where queues are short."""
+def fold_rejected(books, job, sent, withheld):  # type: ignore[no-untyped-def]
+    """Fold an attempt that was turned away when it was sent; there are many of these where queues are short.
+
+    withheld  whether its own client did that
+    """
     c = _place(books, job)
     cell = books.cells[MAIN * books.places + c if sent >= books.ends[MAIN, 0] else c]
     cell.attempts += 1
     cell.rejected += 1
+    cell.withheld += withheld
     for view in range(MAIN + 1, books.ends.shape[0]):
         if books.ends[view, 0] <= job.arrived < books.ends[view, 1]:
             books.cells[view * books.places + c].attempts += 1
             books.cells[view * books.places + c].rejected += 1
+            books.cells[view * books.places + c].withheld += withheld
 
 
 @inlined
@@ -228,7 +233,7 @@ def fold_attempts(books, rows):  # type: ignore[no-untyped-def]
         if row.accepted == row.accepted:
             fold_attempt(books, row, row, row.served, row.outcome, row.ended)
         else:
-            fold_rejected(books, row, row.sent)
+            fold_rejected(books, row, row.sent, row.withheld)
 
 
 @inlined

@@ -152,6 +152,7 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in [
     _rate("throughput", "services completed", "served"),
     _rate("goodput", "services completed that a client still waited for", "useful"),
     _counts("rejection_ratio", "rejected attempts / attempts: the 503 ratio", "rejected", "attempts"),
+    _counts("withheld_ratio", "attempts that their own client did not let go / attempts", "withheld", "attempts"),
     _counts("success_ratio", "jobs completed while the client still waited / jobs resolved", "completed", "resolved"),
     _ratio("failure_ratio", "share", "jobs resolved without success / jobs resolved", _failed),
     _counts("give_up_ratio", "jobs whose client gave up / jobs resolved", "gave_up", "resolved"),

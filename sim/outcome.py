@@ -41,6 +41,7 @@ ATTEMPT = (
     Column("timed_out", "", "1 if its client stopped waiting for it"),
     Column("served", "", "how many services of its job had completed, this one included", "0: not completed"),
     Column("outcome", "", "see ATTEMPT_OUTCOMES"),
+    Column("withheld", "", "1 if its client did not let it go: a breaker or a throttle"),
 )
 JOB = (
     Column("source", "", "which source sent it"),
@@ -72,7 +73,7 @@ ALIVE, WAITING, BUSY, BACKOFF, MEMORY, DISK = range(6)
 
 # Sums and counts over rows: of attempts by when they were sent; of services and of jobs by when they ended.
 COUNTERS = (
-    "attempts", "rejected", "accepted", "timed_out", "cancelled", "spilled", "disk_time",
+    "attempts", "rejected", "withheld", "accepted", "timed_out", "cancelled", "spilled", "disk_time",
     "served", "useful", "failed", "duplicates", "busy_time", "wasted_time",
     "waited", "memory_time", "held_time", "awaited",
     "arrived", "unfinished", "resolved", "completed", "gave_up", "dropped", "lost", "dead_lettered",

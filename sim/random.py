@@ -27,6 +27,9 @@ BATCH = 9  # how many jobs come at once (job: the first of them)
 PHASE = 10  # time in a state of an MMPP (job: how many came before)
 FIRST_PHASE = 11  # in which state an MMPP begins
 THINK = 12  # time to think after a job (index 1: before a client's first one; job: the client)
+THROTTLE = 13  # whether a throttle lets an attempt go (index: the attempt's number)
+PROXY_BACKOFF = 14  # pause of a proxy (index: the failed attempt's number)
+PROXY_RETRY = 15  # whether a proxy tries again at all (index: the failed attempt's number)
 
 SEEDS = 2**64  # seeds are 0 .. 2**64 - 1
 REPLICATIONS = 2**32

@@ -12,6 +12,7 @@ from backwater.distributions import Mixture
 TICK = bw.Periodic(interval="500 ms")  # everything happens at the same instants
 RETRY = bw.Retry(base="200 ms", cap="2 s", max_attempts=4)
 STIFF = bw.Retry(kind="constant", base="500 ms", jitter="none", max_attempts=3)
+TIED = bw.Retry(kind="constant", base="250 ms", jitter="none", max_attempts=5)
 PAIR = {"a": bw.Job(share=1, size="100 B", priority=1), "b": bw.Job(share=2, size="300 B", deadline="2 s")}
 DISK = {"limit": "250 B", "write": "50 ms", "read": "100 ms", "bandwidth": "2 kB/s"}
 
@@ -144,8 +145,47 @@ def clients() -> dict[str, bw.Scenario]:
         "patience with the job, stopped": patient("cancel", attempt_timeout=None, total_timeout="1 s"),
         "one demand per attempt": one(flood, bw.Exponential(mean="300 ms"), queue=room, client={"retry": RETRY},
                                       workers={"demand": "attempt"}),
+        **gated(),
         "an overload that retries": one(bw.Poisson(rate="20/s"), "500 ms", 2, queue={"capacity": 5}, client={
             "attempt_timeout": "2 s", "retry": RETRY}),
+    }  # fmt: skip
+
+
+def gated() -> dict[str, bw.Scenario]:
+    """Budgets, breakers, throttles, proxies, what workers skip."""
+    flood, bad = bw.Poisson(rate="5/s"), [{"kind": "errors", "share": 0.5, "start": "5 s", "duration": "9 s"}]
+
+    def client(given, policy=RETRY, **parts) -> bw.Scenario:
+        given = {"retry": policy, "attempt_timeout": "2 s", **given}
+        return one(**{"arrivals": flood, "service": "300 ms", "client": given, "queue": {"capacity": 4},
+                      "faults": bad, **parts})  # fmt: skip
+
+    aws = {"kind": "token_bucket", "capacity": 20, "cost": 5, "timeout_cost": 10, "per_success": 1, "refund": True}
+    brooker = {"kind": "token_bucket", "capacity": 5, "per_request": 0.1, "reserve": 0.1}
+    grpc, ratio = {"kind": "grpc", "max_tokens": 6, "token_ratio": 0.3}, {"kind": "ratio", "share": 0.2}
+    breaker = {"share": 0.4, "min_attempts": 4, "window": "2 s", "open_for": "1 s", "probes": 2}
+    throttle = {"k": 1.5, "window": "5 s"}
+    proxy = {"retry": STIFF, "retry_budget": {**ratio, "min_rate": "1/s", "window": "4 s"}}
+    return {
+        "budget: tokens with refund": client({"retry_budget": aws}),
+        "budget: tokens by request": client({"retry_budget": brooker, "total_timeout": "4 s"}, TIED),
+        "budget: grpc": client({"retry_budget": grpc}), "budget: ratio": client({"retry_budget": ratio}),
+        "breaker": client({"breaker": breaker}), "breaker, ties": client({"breaker": breaker}, TIED, arrivals=TICK),
+        "breaker, no retries": client({"breaker": breaker, "retry": None, "total_timeout": "1 s"}),
+        "throttle": client({"throttle": throttle}), "throttle and breaker": client(
+            {"throttle": throttle, "breaker": breaker, "retry_budget": grpc, "total_timeout": "6 s"}),
+        "proxy": client({"proxy": {"retry": STIFF}}), "proxy with a budget": client({"proxy": proxy}),
+        "proxy, client without retries": client({"proxy": {"retry": bw.Retry(
+            kind="decorrelated", base="100 ms", cap="1 s", retry_probability=0.6)}, "retry": None}),
+        "proxy and everything": client({"proxy": proxy, "breaker": breaker, "throttle": throttle, "retry_budget": aws,
+                                        "total_timeout": "5 s", "on_timeout": "cancel"}),
+        "retry after, ignored": client({"honours_retry_after": False}, queue={"capacity": 1, "retry_after": "2 s"}),
+        "retry after, proxy": client({"proxy": proxy}, queue={"capacity": 1, "retry_after": "700 ms"}),
+        "skipped": client({}, workers={"abandoned": "skip"}, service="700 ms"),
+        "skipped, all": client({"attempt_timeout": "600 ms"}, TIED, arrivals=TICK, service="1 s",
+                               workers={"abandoned": "skip"}, queue={}),
+        "skipped, from disk": client({}, jobs=PAIR, service="700 ms", workers={"abandoned": "skip"}, queue={
+            "memory": DISK, "discipline": "priority", "capacity": 6, "overflow": "drop_oldest"}),
     }  # fmt: skip
 
 

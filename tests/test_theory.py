@@ -39,7 +39,9 @@ def test_every_exact_value_lies_in_its_interval(case):
     missed = []
     for name, exact, estimate in comparisons(case, result):
         slack = exact / 512 if name[:-2].endswith("_p") else 0.0
-        rounding = 1e-9 * abs(exact)
+        # Where everything fails, nothing is left to chance, and the window cuts off at most one retry at either end.
+        certain = case["params"].get("failure_prob") == 1.0
+        rounding = 1e-9 * abs(exact) + (2 / (result.run.end - result.run.warmup) if certain else 0.0)
         if not estimate.low - slack - rounding <= exact <= estimate.high + slack + rounding:
             missed.append(
                 f"{name}: exact {exact:.6g}, estimate {estimate.value:.6g} [{estimate.low:.6g} .. {estimate.high:.6g}]"

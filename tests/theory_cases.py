@@ -19,6 +19,7 @@ MODELS = (
     "M/M/1-LIFO", "M/G/1-LIFO", "M/M/c/K-discipline", "M/G/1-prio-NP", "M/M/c-prio-NP", "M/M/c/K-retrial-geometric",
     "M/M/c/K-retrial-maxattempts", "M/M/c/K-spill-at-start", "M/M/c/K-spill-per-job", "M/M/c/K-timeout-zombie-retry",
     "M/M/c+M", "M/M/c+D", "MMPP2/M/c/K", "closed-loop M/M/c//N", "M/M/c/K-spill-global", "bernoulli-retry",
+    "token-bucket-retry",
 )  # fmt: skip
 LEVEL = 0.9999
 RARE = 30  # independent events below which a share gets the Poisson interval
@@ -72,7 +73,7 @@ def scenario(case: dict) -> bw.Scenario:
     """The case as a scenario."""
     p, model = case["params"], case["model"]
     table: dict = {"workers": {"count": p.get("c", 1)}, "queue": {}, "client": {}}
-    if model == "bernoulli-retry":
+    if "failure_prob" in p:
         return _failing(table, p)
     if model.startswith("MMPP"):
         table["arrivals"] = {"kind": "mmpp", "rates": [p["lam1"], p["lam2"]], "sojourns": [1 / p["r12"], 1 / p["r21"]]}
@@ -114,7 +115,13 @@ def _failing(table: dict, p: dict) -> bw.Scenario:
     table |= {"arrivals": {"kind": "periodic", "interval": 1.0}, "faults": [
         {"kind": "errors", "share": p["failure_prob"]}]}  # fmt: skip
     table["workers"]["service"] = 0.0
-    table["client"]["retry"] = {"kind": "constant", "base": 0.0, "max_attempts": p["max_retries"] + 1}
+    most = p["max_retries"] + 1 if "max_retries" in p else "forever"
+    table["client"]["retry"] = {"kind": "constant", "base": 0.0, "max_attempts": most}
+    if "bucket_size" in p:  # a retry needs more than one token: they come in tenths, so 1.1
+        table["client"]["retry_budget"] = {
+            "kind": "token_bucket", "capacity": p["bucket_size"], "per_request": p["bucket_fill_per_call"],
+            "cost": p["cost_per_retry"], "reserve": 0.1,
+        }  # fmt: skip
     return bw.Scenario(**table)
 
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from pydantic import BeforeValidator, Field, model_validator
 
 from backwater.base import Model
+from backwater.components.breaker import Breaker, Throttle
+from backwater.components.budget import Budget
 from backwater.distributions import TimeLaw
 from backwater.errors import ScenarioError, check
 from backwater.jit import compiled
@@ -114,6 +116,17 @@ class Retry(Model):
         return np.array([*head, *(min(cap, self.base * factor**n) for n in range(STEPS))])
 
 
+class Proxy(Model):
+    """What stands between a client and the queue and tries again before the client hears of it: attempts multiply.
+
+    retry         when it tries again
+    retry_budget  what all its retries may spend, for the jobs of one source
+    """
+
+    retry: Retry
+    retry_budget: Budget | None = None
+
+
 class Client(Model):
     """A sender of jobs.
 
@@ -122,15 +135,27 @@ class Client(Model):
     on_timeout       what happens to an attempt that timed out: leave it, take it from the queue (cancel_waiting), or
                      take it from the queue or stop its service (cancel)
     retry            when it tries again; never unless given
+    retry_budget     what the retries of all its jobs may spend
+    breaker          stops sending while too many attempts fail
+    throttle         sends only a share of the attempts while too many fail
+    proxy            what tries again before the client hears of a failure; timeouts are those of its attempts
+    honours_retry_after  whether it waits at least as long as a 503 asks
     """
 
     attempt_timeout: TimeLaw | None = None
     total_timeout: Time | None = None
     on_timeout: Literal["leave", "cancel_waiting", "cancel"] = "leave"
     retry: Retry | None = None
+    retry_budget: Budget | None = None
+    breaker: Breaker | None = None
+    throttle: Throttle | None = None
+    proxy: Proxy | None = None
+    honours_retry_after: bool = True
 
     @model_validator(mode="after")
     def _fits(self) -> Client:
+        has = self.retry is not None or self.retry_budget is None
+        check(has, "retry_budget", "a budget", "must come with a retry policy that spends it")
         check(
             self.total_timeout is None or self.total_timeout > 0,
             "total_timeout",

@@ -34,7 +34,7 @@ def paces(faults: tuple[Fault, ...]) -> npt.NDArray[np.float64]:
     """What faults multiply the load by: (start [s], factor), one after the other; empty where none does."""
     loads = [fault for fault in faults if fault.kind == "load"]
     starts = sorted({0.0, *(fault.start for fault in loads), *(fault.stop for fault in loads)} - {math.inf})
-    rows = [(at, math.prod(each.factor for each in loads if each.start <= at < each.stop)) for at in starts]
+    rows = [(at, math.prod(each.times for each in loads if each.start <= at < each.stop)) for at in starts]
     return np.array(rows).ravel() if loads else np.empty(0)
 
 
@@ -53,8 +53,8 @@ class Fault(Model):
     kind: Literal["workers_down", "workers_slow", "disk_slow", "errors", "load"]
     start: Time = 0.0
     duration: Time | None = None
-    share: Share = 1.0
-    factor: float = Field(default=1.0, gt=0, le=1e6)
+    share: Share | None = None
+    factor: float | None = Field(default=None, gt=0, le=1e6)
 
     @field_validator("share", mode="before")
     @classmethod
@@ -67,14 +67,23 @@ class Fault(Model):
 
     @model_validator(mode="after")
     def _fits(self) -> Fault:
-        given = self.model_fields_set
-        check(self.kind in SHARED or "share" not in given, "share", self.share, f"has no meaning for {self.kind}")
-        check(self.kind in FACTORED or "factor" not in given, "factor", self.factor, f"has no meaning for {self.kind}")
-        needs = self.kind not in FACTORED or "factor" in given
-        check(needs, "factor", None, f"must be given for {self.kind}")
-        check(self.kind != "errors" or "share" in given, "share", None, "must be given for errors")
+        share, factor = self.share is not None, self.factor is not None
+        check(self.kind in SHARED or not share, "share", self.share, f"has no meaning for {self.kind}")
+        check(self.kind in FACTORED or not factor, "factor", self.factor, f"has no meaning for {self.kind}")
+        check(self.kind not in FACTORED or factor, "factor", None, f"must be given for {self.kind}")
+        check(self.kind != "errors" or share, "share", None, "must be given for errors")
         check(self.duration is None or self.duration > 0, "duration", self.duration, "must be above 0")
         return self
+
+    @property
+    def portion(self) -> float:
+        """The share that is struck [1]."""
+        return 1.0 if self.share is None else self.share
+
+    @property
+    def times(self) -> float:
+        """How many times as long, or as much [1]."""
+        return 1.0 if self.factor is None else self.factor
 
     @property
     def stop(self) -> float:

@@ -30,8 +30,11 @@ class Workers(Model):
     count    how many
     service  time that a job takes a worker [s]; a class may have its own
     demand   "job": a job takes the same time at every attempt; "attempt": drawn anew
+    abandoned  what they do with an attempt for which nobody waits any more: serve it, or skip it at no cost, as they
+               can where the deadline travels with the job
     """
 
     count: int = Field(default=1, ge=1, le=1_000_000)
     service: TimeLaw | None = None
     demand: Literal["job", "attempt"] = "job"
+    abandoned: Literal["serve", "skip"] = "serve"

@@ -6,7 +6,7 @@ import math
 
 from backwater import order, random
 from backwater.components import client as rules
-from backwater.engines.compiled import calendar, ledger, producer, queue, timeouts, workers
+from backwater.engines.compiled import calendar, gates, ledger, producer, queue, timeouts, workers
 from backwater.engines.compiled.layout import CANCEL, LEAVE
 from backwater.engines.compiled.world import DROPPED as VANISHED
 from backwater.engines.compiled.world import NONE, WAITING
@@ -14,17 +14,21 @@ from backwater.jit import inlined, inner
 from backwater.measure import change
 from backwater.outcome import BACKOFF, COMPLETED, DROPPED, FAILED, JOB_COMPLETED, JOB_DROPPED, JOB_GAVE_UP, REJECTED
 
-TIMED_OUT, EXPIRED = -1, -2  # what a client learns when its patience ends, with an attempt or with the job
+# What a client learns when its patience ends, with an attempt or with the job, or when it was not let go.
+TIMED_OUT, EXPIRED, WITHHELD = -2, -3, -4
 POLICY = rules.HEAD + rules.STEPS  # numbers of a retry policy
 
 
 @inlined
 def send(world, slot):  # type: ignore[no-untyped-def]
-    """A job is sent, once more; False where it was turned away."""
+    """A job is sent, once more. Returns NONE, or what its client learns where it was not let go or turned away."""
     plan, state, job = world.plan[0], world.state[0], world.jobs[slot]
     job.attempts += 1
     if not plan.once:
         job.demand = producer.draw_demand(world, job)
+    if world.senders[job.source].gated and not gates.let(world, job):
+        ledger.reject(world, job, 1)
+        return WITHHELD
     if state.idle > 0:
         attempt = ledger.new_attempt(world, slot)
         workers.call(world, attempt)
@@ -32,18 +36,20 @@ def send(world, slot):  # type: ignore[no-untyped-def]
         attempt = ledger.new_attempt(world, slot)
         queue.accept(world, attempt)
     else:
-        ledger.reject(world, job)
-        return False
+        ledger.reject(world, job, 0)
+        return REJECTED
     timeouts.watch(world, attempt)
-    return True
+    return NONE
 
 
 @inlined
 def learn(world, slot, result):  # type: ignore[no-untyped-def]
     """A client learns what came of its attempt, and goes on."""
     job, pause = world.jobs[slot], -1.0
-    if result in (REJECTED, TIMED_OUT, FAILED):
+    if result in (REJECTED, TIMED_OUT, FAILED, WITHHELD):
         pause = _pause(world, job, result)
+    elif result != EXPIRED and world.senders[job.source].gated:
+        gates.hear(world, job, result == COMPLETED)
     if pause >= 0.0:
         job.backing_off = 1
         now = world.state[0].now
@@ -59,20 +65,64 @@ def learn(world, slot, result):  # type: ignore[no-untyped-def]
 @inlined
 def _pause(world, job, result):  # type: ignore[no-untyped-def]
     """How long to back off before the next attempt [s]; below 0 for no more attempts."""
-    plan, at, failed = world.plan[0], world.senders[job.source].policy, job.attempts
-    if at == NONE:
+    plan, sender, pause = world.plan[0], world.senders[job.source], -1.0
+    if result != WITHHELD and sender.proxy != NONE:
+        pause = _proxy_pause(world, job, result)
+    if pause < 0.0:
+        if result != WITHHELD and sender.gated:
+            gates.hear(world, job, False)
+        pause = _own_pause(world, job, result)
+    return max(pause, plan.retry_after) if result == REJECTED and sender.honours and pause >= 0.0 else pause
+
+
+@inlined
+def _own_pause(world, job, result):  # type: ignore[no-untyped-def]
+    sender = world.senders[job.source]
+    job.calls += 1
+    if sender.proxy != NONE:
+        job.tries, job.proxy_pause, job.proxy_paid = 0, math.nan, 0.0
+    if sender.policy == NONE or not _tries_again(world, job, sender.policy, job.calls, random.RETRY):
         return -1.0
-    policy = world.numbers[at : at + POLICY]
-    if failed >= policy[6]:
-        return -1.0
-    if policy[7] < 1.0:
-        u = random.uniform(plan.seed, plan.replication, job.source, job.number, random.RETRY, failed)
-        if not rules.tries_again(policy, failed, u):
+    if sender.gated:
+        job.paid = gates.pay(world, job, False, result == TIMED_OUT)
+        if job.paid < 0.0:
             return -1.0
-    previous = policy[1] if math.isnan(job.pause) else job.pause
-    u = random.uniform(plan.seed, plan.replication, job.source, job.number, random.BACKOFF, failed)
-    job.pause = rules.backoff(policy, failed, previous, u)
-    return max(job.pause, plan.retry_after) if result == REJECTED else job.pause
+    job.pause = _backoff(world, job, sender.policy, job.calls, job.pause, random.BACKOFF)
+    return job.pause
+
+
+@inner
+def _proxy_pause(world, job, result):  # type: ignore[no-untyped-def]
+    """The same of the proxy; below 0 where the client hears of the failure."""
+    sender = world.senders[job.source]
+    job.tries += 1
+    if not _tries_again(world, job, sender.proxy, job.tries, random.PROXY_RETRY):
+        return -1.0
+    paid = gates.pay(world, job, True, result == TIMED_OUT)
+    if paid < 0.0:
+        return -1.0
+    gates.proxy_hears(world, job, False)
+    job.proxy_paid = paid
+    job.proxy_pause = _backoff(world, job, sender.proxy, job.tries, job.proxy_pause, random.PROXY_BACKOFF)
+    return job.proxy_pause
+
+
+@inlined
+def _tries_again(world, job, at, failed, purpose):  # type: ignore[no-untyped-def]
+    plan, policy = world.plan[0], world.numbers[at : at + POLICY]
+    if failed >= policy[6]:
+        return False
+    if policy[7] == 1.0:
+        return True
+    u = random.uniform(plan.seed, plan.replication, job.source, job.number, purpose, job.attempts)
+    return rules.tries_again(policy, failed, u)
+
+
+@inlined
+def _backoff(world, job, at, failed, previous, purpose):  # type: ignore[no-untyped-def]
+    plan, policy = world.plan[0], world.numbers[at : at + POLICY]
+    u = random.uniform(plan.seed, plan.replication, job.source, job.number, purpose, job.attempts)
+    return rules.backoff(policy, failed, policy[1] if math.isnan(previous) else previous, u)
 
 
 @inlined
@@ -109,5 +159,7 @@ def expire(world, slot):  # type: ignore[no-untyped-def]
     if job.backing_off:
         resume(world, slot)
         world.state[0].stale += 1
+    if world.senders[job.source].gated and (job.attempt != NONE or job.tries > 0):
+        gates.hear(world, job, False)
     if job.attempt != NONE:
         abandon(world, job.attempt)

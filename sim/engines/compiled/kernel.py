@@ -57,7 +57,7 @@ def _holds(world, when, key, ref):  # type: ignore[no-untyped-def]
 def spare(world):  # type: ignore[no-untyped-def]
     """How many jobs, attempts, rows or events one event may add."""
     plan, state = world.plan[0], world.state[0]
-    return SPARE + (state.waiting if plan.evicts else 0) + (plan.workers if plan.retimes else 0)
+    return SPARE + (state.waiting if plan.evicts or plan.skips else 0) + (plan.workers if plan.retimes else 0)
 
 
 @inlined
@@ -169,8 +169,9 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
                 told, result = _timeout(world, key, ref)
             else:
                 sent = _seldom(world, rank, ref)
-        if sent != NONE and not client.send(world, sent):
-            told, result = sent, REJECTED
+        if sent != NONE:
+            result = client.send(world, sent)
+            told = NONE if result == NONE else sent
         if told == NONE:
             told, result = _next_evicted(world), EVICTED[plan.overflow]
         while told != NONE:

@@ -38,24 +38,28 @@ LEAVE, CANCEL_WAITING, CANCEL = range(3)
 ON_TIMEOUT = {"leave": LEAVE, "cancel_waiting": CANCEL_WAITING, "cancel": CANCEL}
 
 #: The queue, the workers and the run. evicts: whether the oldest may have to yield; once: one demand per job; retimes:
-#: whether a service may go on at another speed; paces .. paces_stop: what faults multiply the load by.
+#: whether a service may go on at another speed; skips: what nobody waits for; paces .. paces_stop: what faults multiply
+#: the load by.
 PLAN = np.dtype([
     ("seed", "u8"), ("replication", "i8"), ("sources", "i8"), ("most_classes", "i8"), ("once", "i8"), ("sized", "i8"),
     ("bounded", "i8"), ("evicts", "i8"), ("discipline", "i8"), ("overflow", "i8"),
     ("slowdown", "i8"), ("slow_above", "i8"), ("slow_factor", "f8"), ("capacity", "f8"), ("capacity_bytes", "f8"),
     ("limit", "f8"), ("write", "f8"), ("read", "f8"), ("bandwidth", "f8"), ("retry_after", "f8"),
-    ("workers", "i8"), ("retimes", "i8"), ("paces", "i8"), ("paces_stop", "i8"),
+    ("workers", "i8"), ("retimes", "i8"), ("skips", "i8"), ("paces", "i8"), ("paces_stop", "i8"),
     ("arrivals", "i8"), ("backlog", "i8"), ("records", "i8"),
 ])  # fmt: skip
 #: A source and its client. plan .. plan_stop: its plan of arrivals; classes: how many it sends; patience: where the law
 #: begins; constant: patience that is always the same [s]; policy: of retries; expires: it has a timeout of any kind;
 #: batch .. batch_stop: how many jobs come at once; unsteady: see ``components.flow``; clients, think: of a closed
-#: population, how many, and where the law begins; scale: of its rate.
+#: population, how many, and where the law begins; scale: of its rate; gated: it has a budget, breaker or throttle, each
+#: of which has its parameters at its name in ``numbers`` and its memory at ``*_at`` in ``gates``; proxy: its policy.
 SENDER = np.dtype([
     ("plan", "i8"), ("plan_stop", "i8"), ("trace", "i8"), ("repeat", "i8"), ("classes", "i8"),
     ("patience", "i8"), ("constant", "f8"), ("total_timeout", "f8"), ("on_timeout", "i8"), ("policy", "i8"),
     ("expires", "i8"), ("batch", "i8"), ("batch_stop", "i8"), ("unsteady", "i8"), ("clients", "i8"), ("think", "i8"),
-    ("scale", "f8"),
+    ("scale", "f8"), ("gated", "i8"), ("budget", "i8"), ("budget_at", "i8"), ("proxy_budget", "i8"),
+    ("proxy_budget_at", "i8"), ("breaker", "i8"), ("breaker_at", "i8"), ("throttle", "i8"), ("throttle_at", "i8"),
+    ("proxy", "i8"), ("honours", "i8"),
 ])  # fmt: skip
 #: A class as a source sends it. share: cumulative; level: of priority; service, size: where the law begins; *_column:
 #: where its value for each row of a trace is.
@@ -73,6 +77,7 @@ class Layout(NamedTuple):
     kinds: Records
     numbers: Array
     faults: Records
+    gates: Array
     levels: int
 
 
@@ -117,17 +122,39 @@ def layout(scenario: Scenario) -> Layout:
             _fill_kind(kinds[index * most + place], scenario, producer, place, levels, numbers)
     senders[-1]["plan"], senders[-1]["trace"], senders[-1]["clients"] = NONE, 0, 0
     plan = _plan(scenario, most)
+    gates = _gates(senders, producers, numbers)
     plan["paces"] = numbers.add(load)
     plan["paces_stop"] = plan["paces"] + len(load)
     flat = np.concatenate(numbers.parts) if numbers.parts else np.zeros(1)
-    return Layout(plan, senders, kinds, flat, _faults(scenario), len(levels))
+    return Layout(plan, senders, kinds, flat, _faults(scenario), gates, len(levels))
+
+
+def _gates(senders: Records, producers: list[Producer], numbers: _Numbers) -> Array:
+    """What the rules of the senders' gates remember at time 0, one after the other."""
+    memory, size = [np.zeros(0)], 0
+    for record, producer in zip(senders, producers, strict=True):
+        client = producer.client
+        proxy = client.proxy
+        parts = {
+            "budget": client.retry_budget, "proxy_budget": None if proxy is None else proxy.retry_budget,
+            "breaker": client.breaker, "throttle": client.throttle,
+        }  # fmt: skip
+        record["gated"] = any(part is not None for part in parts.values())
+        for name, part in parts.items():
+            record[name] = NONE if part is None else numbers.add(part.params)
+            record[f"{name}_at"] = size
+            memory.append(np.zeros(0) if part is None else part.memory)
+            size += len(memory[-1])
+        record["proxy"] = NONE if proxy is None else numbers.add(proxy.retry.policy)
+        record["honours"] = client.honours_retry_after
+    return np.concatenate(memory)
 
 
 def _faults(scenario: Scenario) -> Records:
     faults = np.zeros(len(scenario.faults), FAULT)
     for record, part in zip(faults, scenario.faults, strict=True):
         record["kind"], record["start"], record["stop"] = FAULTS[part.kind], part.start, part.stop
-        record["share"], record["factor"] = part.share, part.factor
+        record["share"], record["factor"] = part.portion, part.times
     return faults
 
 
@@ -186,7 +213,7 @@ def _plan(scenario: Scenario, most_classes: int) -> Records:
     if slowdown is not None:
         record["slowdown"] = SLOWDOWNS[slowdown.at]
         record["slow_above"], record["slow_factor"] = slowdown.above, slowdown.factor
-    record["workers"] = scenario.workers.count
+    record["workers"], record["skips"] = scenario.workers.count, scenario.workers.abandoned == "skip"
     paces = any(part.kind in ("workers_down", "workers_slow") for part in scenario.faults)
     record["retimes"] = paces or record["slowdown"] == NOW
     return plan

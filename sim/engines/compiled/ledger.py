@@ -20,8 +20,8 @@ def _keep_attempt(world, job, attempt, served, result, ended):  # type: ignore[n
     row.source, row.job, row.job_class, row.number = job.source, job.number, job.job_class, attempt.number
     row.arrived, row.sent, row.accepted, row.taken = job.arrived, attempt.sent, attempt.accepted, attempt.taken
     row.started, row.ended, row.worker, row.spilled = attempt.started, ended, attempt.worker, attempt.spilled
-    row.disk, row.size, row.timed_out, row.served, row.outcome = (
-        attempt.disk, job.size, attempt.timed_out, served, result
+    row.disk, row.size, row.timed_out, row.served, row.outcome, row.withheld = (
+        attempt.disk, job.size, attempt.timed_out, served, result, 0
     )  # fmt: skip
 
 
@@ -37,14 +37,15 @@ def _write_job(world, job, result):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def reject(world, job):  # type: ignore[no-untyped-def]
-    """The job's present attempt is turned away, now; it never had a slot."""
+def reject(world, job, withheld):  # type: ignore[no-untyped-def]
+    """The job's present attempt is turned away, now, or not even let go; it never had a slot."""
     now = world.state[0].now
-    fold_rejected(world.books, job, now)
+    fold_rejected(world.books, job, now, withheld)
     if world.plan[0].records:
         attempt = world.turned_away[0]
         attempt.number, attempt.sent = job.attempts, now
         _keep_attempt(world, job, attempt, 0, REJECTED, now)
+        world.attempt_rows[world.state[0].attempt_rows - 1].withheld = withheld
 
 
 @inlined
@@ -105,7 +106,7 @@ def begin(world):  # type: ignore[no-untyped-def]
     state.free_jobs -= 1
     state.alive += 1
     job.ref, job.arrived, job.pause = new_ref(state, slot), state.now, math.nan
-    job.attempts = job.served = job.attempts_left = job.backing_off = job.listed = 0
+    job.attempts = job.served = job.attempts_left = job.backing_off = job.listed = job.calls = job.tries = 0
     job.attempt, job.begun = NONE, 1
     return slot
 

@@ -61,6 +61,8 @@ def make(world, source):  # type: ignore[no-untyped-def]
     job.source, job.number, job.kind, job.job_class = source, its.number, drawn.kind[n], kind.job_class
     job.place = order.key(0, source, its.number, 0)
     job.size, job.demand = drawn.size[n], drawn.demand[n]
+    if sender.gated or sender.proxy >= 0:
+        job.paid, job.proxy_paid, job.proxy_pause = 0.0, 0.0, math.nan
     if sender.trace:
         job.row = world.trace_rows[its.at]
         if kind.size_column >= 0:

@@ -143,10 +143,24 @@ def _next(world):  # type: ignore[no-untyped-def]
     return state.oldest if plan.discipline == FIFO else state.newest
 
 
+@inner
+def _skip(world):  # type: ignore[no-untyped-def]
+    """Those leave, from the next one on, for whom nobody waits any more."""
+    while world.state[0].waiting > 0:
+        slot = _next(world)
+        if world.attempts[slot].wanted:
+            return
+        withdraw(world, slot)
+
+
 @inlined
 def take(world):  # type: ignore[no-untyped-def]
-    """The attempt that is next, taken out; somebody waits."""
-    plan = world.plan[0]
+    """The attempt that is next, taken out; NONE where nobody waits."""
+    plan, state = world.plan[0], world.state[0]
+    if plan.skips:
+        _skip(world)
+    if state.waiting == 0:
+        return NONE
     slot = _next(world)
     if plan.slowdown == AT_START:
         world.attempts[slot].factor = slowed(world.state[0].waiting, plan.slow_above, plan.slow_factor)

@@ -177,6 +177,8 @@ def _new_world(base: Layout, plan: w.Records, workers: int, fold: Fold) -> w.Wor
     staff, broken = alone(workers if plan["retimes"][0] else 0, w.WORKER), alone(len(base.faults), w.FAULT)
     staff["pace"] = staff["speed"] = 1.0
     staff["holds"], broken[:] = w.NONE, base.faults
+    gates = alone(len(base.gates), np.float64)
+    gates[:] = base.gates
     timeouts["soonest"] = timeouts["last"] = w.NONE
     levels["first"] = levels["last"] = w.NONE
     drawn["kind"] = np.arange(sources)[:, None] * int(plan["most_classes"][0])
@@ -185,7 +187,7 @@ def _new_world(base: Layout, plan: w.Records, workers: int, fold: Fold) -> w.Wor
         plan=plan, senders=base.senders, kinds=base.kinds, numbers=base.numbers, trace_times=np.empty(0),
         trace_rows=np.empty(0, np.int64), state=state, sources=alone(sources, w.SOURCE), timeouts=timeouts,
         drawn=drawn, jobs=w.slots(_SLOTS, w.LIVE_JOB), attempts=w.slots(_SLOTS, w.LIVE_ATTEMPT), levels=levels,
-        idle=idle, workers=staff, faults=broken, arrivals=w.calendar(sources),
+        idle=idle, workers=staff, faults=broken, gates=gates, arrivals=w.calendar(sources),
         calendar=w.calendar(2 * _SLOTS), books=fold.books,
         turned_away=w.turned_away(), attempt_rows=attempt_rows, job_rows=job_rows,
     )  # fmt: skip

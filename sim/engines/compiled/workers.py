@@ -157,8 +157,9 @@ def free(world, worker):  # type: ignore[no-untyped-def]
         world.workers[worker].holds = NONE
         if world.workers[worker].pace == 0.0:
             return
-    if world.state[0].waiting > 0:
-        _hold(world, queue.take(world), worker)
+    slot = queue.take(world)
+    if slot != NONE:
+        _hold(world, slot, worker)
     else:
         _rest(world, worker)
 

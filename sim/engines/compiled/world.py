@@ -27,13 +27,16 @@ IN_LIST, IN_CALENDAR = 1, 2  # where a timeout is put down
 FREE, WAITING, READING, SERVING, DROPPED = range(5)
 
 #: A job in progress. ref: see ``calendar``; place: what its events share among those of their instant; attempt: the
-#: one that its client waits for; attempts_left: slots of its attempts; begun: its client is not done with it; listed,
-#: sooner, later, expires: its place in its source's list of total timeouts.
+#: one that its client waits for; calls, tries, paid, proxy_*: see the reference's ``LiveJob``; attempts_left: slots of
+#: its attempts; begun: its client is not done with it; listed, sooner, later, expires: its place in its source's list of
+#: total timeouts.
 LIVE_JOB = np.dtype([
     ("ref", "i8"), ("place", "i8"), ("number", "i8"), ("arrived", "f8"), ("size", "f8"), ("demand", "f8"),
-    ("pause", "f8"), ("expires", "f8"), ("source", "i4"), ("kind", "i4"), ("job_class", "i4"), ("row", "i4"),
+    ("pause", "f8"), ("proxy_pause", "f8"), ("paid", "f8"), ("proxy_paid", "f8"), ("expires", "f8"),
+    ("source", "i4"), ("kind", "i4"), ("job_class", "i4"), ("row", "i4"),
     ("attempts", "i4"), ("served", "i4"), ("attempt", "i4"), ("attempts_left", "i4"), ("begun", "i4"),
-    ("backing_off", "i4"), ("next", "i4"), ("listed", "i4"), ("sooner", "i4"), ("later", "i4"),
+    ("backing_off", "i4"), ("calls", "i4"), ("tries", "i4"), ("next", "i4"), ("listed", "i4"),
+    ("sooner", "i4"), ("later", "i4"),
 ])  # fmt: skip
 #: One sending of a job. older, newer: neighbours in the queue; before, after: in its level of priority; listed, sooner,
 #: later, expires: its place in its source's list of timeouts; wanted: its client waits for it.
@@ -94,7 +97,8 @@ class World(NamedTuple):
 
     The first four are a scenario's layout and do not change while it runs; ``trace_*`` hold the present pass of each
     source that is a trace. ``timeouts`` has two lists per source, of its attempts' and of its jobs'. ``arrivals`` has
-    one event per source, ``calendar`` all others. ``workers`` is kept only where speeds may
+    one event per source, ``calendar`` all others. ``gates`` is what the rules of budgets, breakers and
+    throttles remember, where a sender says. ``workers`` is kept only where speeds may
     change. ``turned_away`` is an attempt that stands for all that are rejected; the rows are those of recorded runs.
     """
 
@@ -114,6 +118,7 @@ class World(NamedTuple):
     idle: Ints
     workers: Records
     faults: Records
+    gates: Array
     arrivals: Calendar
     calendar: Calendar
     books: Books

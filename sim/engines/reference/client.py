@@ -14,12 +14,14 @@ from backwater import order, random
 from backwater.components import client as rules
 from backwater.engines.reference.chance import Chance
 from backwater.engines.reference.clock import After, at
+from backwater.engines.reference.gates import Gates
 from backwater.engines.reference.jobs import Attempt, LiveJob
 from backwater.engines.reference.ledger import Ledger
 from backwater.engines.reference.queue import BoundedQueue
 from backwater.outcome import BACKOFF, COMPLETED, DROPPED, JOB_COMPLETED, JOB_DROPPED, JOB_GAVE_UP, REJECTED
 
-TIMED_OUT = -1  # what a client learns when its patience with an attempt ends
+Policy = npt.NDArray[np.float64]
+TIMED_OUT, WITHHELD = -1, -3  # what a client learns when its patience with an attempt ends, or when it was not let go
 
 
 class Client:
@@ -36,6 +38,8 @@ class Client:
         self.chance, self.demand = chance or Chance(), demand
         self.ledger: Ledger = queue.ledger
         self.retry = None if self.part.retry is None else self.part.retry.policy
+        self.proxy_retry = None if self.part.proxy is None else self.part.proxy.retry.policy
+        self.gates = Gates(env, self.part, self.chance)
         self.patience = None if self.part.attempt_timeout is None else self.part.attempt_timeout.table
         self.expires = self.patience is not None or self.part.total_timeout is not None
         self.retry_after = queue.part.retry_after or 0.0
@@ -54,13 +58,17 @@ class Client:
             while True:
                 answer = simpy.Event(self.env)
                 attempt, result = self._attempt(job, answer), REJECTED
-                if self.queue.offer(attempt):
+                if not self.gates.let(job):
+                    attempt.withheld, result = True, WITHHELD
+                    self.ledger.reject(attempt)
+                elif self.queue.offer(attempt):
                     if self.patience is not None:
                         self._watch(attempt, self.patience)
                     result = yield answer
                     attempt.answer = None
                 job.attempt = None
                 if result in (COMPLETED, DROPPED):
+                    self.gates.hear(job, ok=result == COMPLETED)
                     outcome = JOB_COMPLETED if result == COMPLETED else JOB_DROPPED
                     break
                 pause = self._pause(job, result)
@@ -74,6 +82,8 @@ class Client:
         except simpy.Interrupt:  # the total timeout
             if job.attempt is not None:
                 self._abandon(job.attempt)
+            if job.attempt is not None or job.tries > 0:
+                self.gates.hear(job, ok=False)
         self.ledger.end(job, outcome)
         return outcome
 
@@ -122,14 +132,49 @@ class Client:
 
     def _pause(self, job: LiveJob, result: int) -> float | None:
         """How long to back off before the next attempt [s]; None for no more attempts."""
-        failed, policy = job.attempts, self.retry
-        if policy is None or failed >= policy[6]:
+        pause = None
+        if result != WITHHELD:
+            pause = self._proxy_pause(job, result) if self.part.proxy is not None else None
+            if pause is None:
+                self.gates.hear(job, ok=False)
+        if pause is None:
+            pause = self._own_pause(job, result)
+        if pause is None or result != REJECTED or not self.part.honours_retry_after:
+            return pause
+        return max(pause, self.retry_after)
+
+    def _own_pause(self, job: LiveJob, result: int) -> float | None:
+        policy = self.retry
+        job.calls, job.tries, job.proxy_pause, job.proxy_paid = job.calls + 1, 0, math.nan, 0.0
+        if policy is None or not self._tries_again(policy, job, job.calls, random.RETRY):
             return None
-        if policy[7] < 1.0:
-            u = self.chance.uniform(job.source, job.number, random.RETRY, failed)
-            if not rules.tries_again(policy, failed, u):
-                return None
-        previous = policy[1] if math.isnan(job.pause) else job.pause
-        u = self.chance.uniform(job.source, job.number, random.BACKOFF, failed)
-        job.pause = rules.backoff(policy, failed, previous, u)
-        return max(job.pause, self.retry_after) if result == REJECTED else job.pause
+        job.paid = self.gates.budget.pay(self.env.now, timed_out=result == TIMED_OUT)
+        if job.paid < 0:
+            return None
+        job.pause = self._backoff(policy, job, job.calls, job.pause, random.BACKOFF)
+        return job.pause
+
+    def _proxy_pause(self, job: LiveJob, result: int) -> float | None:
+        """The same of the proxy; None where the client hears of the failure."""
+        policy, budget = self.proxy_retry, self.gates.proxy
+        job.tries += 1
+        if policy is not None and self._tries_again(policy, job, job.tries, random.PROXY_RETRY):
+            paid = budget.pay(self.env.now, timed_out=result == TIMED_OUT)
+            if paid >= 0:
+                budget.hear(job.proxy_paid, ok=False)
+                job.proxy_paid = paid
+                job.proxy_pause = self._backoff(policy, job, job.tries, job.proxy_pause, random.PROXY_BACKOFF)
+                return job.proxy_pause
+        return None
+
+    def _tries_again(self, policy: Policy, job: LiveJob, failed: int, purpose: int) -> bool:
+        if failed >= policy[6]:
+            return False
+        if policy[7] == 1.0:
+            return True
+        u = self.chance.uniform(job.source, job.number, purpose, job.attempts)
+        return bool(rules.tries_again(policy, failed, u))
+
+    def _backoff(self, policy: Policy, job: LiveJob, failed: int, previous: float, purpose: int) -> float:
+        u = self.chance.uniform(job.source, job.number, purpose, job.attempts)
+        return rules.backoff(policy, failed, policy[1] if math.isnan(previous) else previous, u)

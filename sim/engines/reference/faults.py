@@ -43,19 +43,19 @@ class Faults:
         """How fast one of ``count`` workers works now [1]; 0 where it is down."""
         pace = 1.0
         for part in self.active("workers_down", "workers_slow"):
-            if struck(worker, count, part.share):
-                pace = 0.0 if part.kind == "workers_down" else pace / part.factor
+            if struck(worker, count, part.portion):
+                pace = 0.0 if part.kind == "workers_down" else pace / part.times
         return pace
 
     @property
     def disk_factor(self) -> float:
         """What multiplies the time of a disk operation asked for now [1]."""
-        return math.prod(part.factor for part in self.active("disk_slow"))
+        return math.prod(part.times for part in self.active("disk_slow"))
 
     @property
     def error_share(self) -> float:
         """The share of services that end with an error now [1]."""
         good = 1.0
         for part in self.active("errors"):
-            good *= 1.0 - part.share
+            good *= 1.0 - part.portion
         return 1.0 - good

@@ -23,11 +23,15 @@ class LiveJob:
     attempts        how often it was sent
     served          how many services of it have completed
     pause           the last backoff [s]
+    paid            what its present attempt cost the retry budget
+    calls, tries    how many calls of its client have failed, and tries of the proxy within the present one
+    proxy_pause, proxy_paid  the same of the proxy
     attempt         the attempt that its client waits for, if any
     """
 
-    arrived = pause = math.nan
-    attempts = served = 0
+    arrived = pause = proxy_pause = math.nan
+    attempts = served = calls = tries = 0
+    paid = proxy_paid = 0.0
     attempt: Attempt | None = None
 
     def __init__(
@@ -50,7 +54,7 @@ class Attempt:
     accepted = taken = started = ended = math.nan
     worker = outcome = -1  # the outcome until it has ended
     disk = timed_out = 0.0
-    spilled = expires = False
+    spilled = expires = withheld = False
     factor = 1.0  # what slows its service
 
     def __init__(self, job: LiveJob, sent: float, demand: float, answer: simpy.Event | None = None) -> None:

@@ -44,6 +44,7 @@ class BoundedQueue:
         self.slows_now = self.slowdown is not None and self.slowdown.at == "now"
         write, read, bandwidth = (0.0, 0.0, math.inf) if memory is None else memory.disk
         self.disk = Disk(env, write=write, read=read, bandwidth=bandwidth)
+        self.skips = False  # whether workers skip what nobody waits for
         self.workers: Pool | None = None
         self.oldest: OrderedDict[Attempt, None] = OrderedDict()  # all that wait, in the order of acceptance
         self.levels: dict[int, OrderedDict[Attempt, None]] = {}  # the same by priority, where that decides
@@ -108,13 +109,22 @@ class BoundedQueue:
 
     def take(self) -> Attempt | None:
         """The attempt that is next, taken out; None where nobody waits."""
-        if not self.oldest:
+        attempt = self._next_wanted()
+        if attempt is None:
             return None
-        attempt = self._next()
         if self.slowdown is not None and self.slowdown.at == "start":
             attempt.factor = slowed(len(self.oldest), self.slowdown.above, self.slowdown.factor)
         self._remove(attempt, keep_on_disk=True)
         return attempt
+
+    def _next_wanted(self) -> Attempt | None:
+        """The next one that workers do not skip; those that they skip leave the queue."""
+        while self.oldest:
+            attempt = self._next()
+            if not self.skips or attempt.answer is not None:
+                return attempt
+            self.withdraw(attempt)
+        return None
 
     def _next(self) -> Attempt:
         if self.part.discipline == "fifo":

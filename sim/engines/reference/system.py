@@ -39,6 +39,7 @@ class System:
         deadlines = [math.inf if job.deadline is None else job.deadline for job in scenario.jobs.values()]
         self.ledger = Ledger(env, Fold(self.run, np.array(deadlines)))
         self.queue = BoundedQueue(env, scenario.queue, self.ledger)
+        self.queue.skips = scenario.workers.abandoned == "skip"
         self.chance = Chance(self.run.seed, replication)
         self.faults = Faults(env, scenario.faults)
         self.workers = WorkerPool(env, self.queue, scenario.workers.count, faults=self.faults, chance=self.chance)

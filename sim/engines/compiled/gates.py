@@ -1,0 +1,75 @@
+"""What the clients of one source remember together: retry budgets, a breaker, a throttle."""
+
+from __future__ import annotations
+
+from backwater import random
+from backwater.components import breaker, budget
+from backwater.engines.compiled.world import NONE
+from backwater.jit import inner
+
+BREAKER, THROTTLE = 5, 2  # numbers of their parameters
+
+
+@inner
+def pay(world, job, of_proxy, timed_out):  # type: ignore[no-untyped-def]
+    """What a retry costs a budget; below 0 where that does not allow it."""
+    sender = world.senders[job.source]
+    params, at = (sender.proxy_budget, sender.proxy_budget_at) if of_proxy else (sender.budget, sender.budget_at)
+    if params == NONE:
+        return 0.0
+    memory = world.gates[at : at + budget.MEMORY]
+    return budget.pay(world.numbers[params : params + budget.PARAMS], memory, world.state[0].now, timed_out)
+
+
+@inner
+def _job_sent(world, params, at):  # type: ignore[no-untyped-def]
+    if params != NONE:
+        memory = world.gates[at : at + budget.MEMORY]
+        budget.job_sent(world.numbers[params : params + budget.PARAMS], memory, world.state[0].now)
+
+
+@inner
+def _budget_hears(world, params, at, ok, paid):  # type: ignore[no-untyped-def]
+    if params != NONE:
+        budget.hear(world.numbers[params : params + budget.PARAMS], world.gates[at : at + budget.MEMORY], ok, paid)
+
+
+@inner
+def proxy_hears(world, job, ok):  # type: ignore[no-untyped-def]
+    """A try of the proxy has succeeded or failed."""
+    sender = world.senders[job.source]
+    _budget_hears(world, sender.proxy_budget, sender.proxy_budget_at, ok, job.proxy_paid)
+
+
+@inner
+def let(world, job):  # type: ignore[no-untyped-def]
+    """Whether the job's present attempt is let go; what a proxy tries again is not asked."""
+    plan, now, sender = world.plan[0], world.state[0].now, world.senders[job.source]
+    if job.attempts == 1:
+        _job_sent(world, sender.budget, sender.budget_at)
+        _job_sent(world, sender.proxy_budget, sender.proxy_budget_at)
+    if job.tries > 0:
+        return True
+    if sender.breaker != NONE:
+        memory = world.gates[sender.breaker_at : sender.breaker_at + breaker.HEAD + breaker.WINDOW]
+        if not breaker.breaker_lets(world.numbers[sender.breaker : sender.breaker + BREAKER], memory, now):
+            return False
+    if sender.throttle == NONE:
+        return True
+    u = random.uniform(plan.seed, plan.replication, job.source, job.number, random.THROTTLE, job.attempts)
+    memory = world.gates[sender.throttle_at : sender.throttle_at + breaker.WINDOW]
+    return breaker.throttle_lets(world.numbers[sender.throttle : sender.throttle + THROTTLE], memory, now, u)
+
+
+@inner
+def hear(world, job, ok):  # type: ignore[no-untyped-def]
+    """A call that was let go has succeeded or failed, whatever a proxy tried for it."""
+    now, sender = world.state[0].now, world.senders[job.source]
+    _budget_hears(world, sender.budget, sender.budget_at, ok, job.paid)
+    proxy_hears(world, job, ok)
+    if sender.breaker != NONE:
+        memory = world.gates[sender.breaker_at : sender.breaker_at + breaker.HEAD + breaker.WINDOW]
+        breaker.breaker_hears(world.numbers[sender.breaker : sender.breaker + BREAKER], memory, now, ok)
+    if sender.throttle != NONE:
+        memory = world.gates[sender.throttle_at : sender.throttle_at + breaker.WINDOW]
+        breaker.throttle_hears(world.numbers[sender.throttle : sender.throttle + THROTTLE], memory, now, ok)

@@ -1,0 +1,72 @@
+"""What the clients of one source remember together: retry budgets, a breaker, a throttle."""
+
+from __future__ import annotations
+
+import simpy
+
+from backwater import random
+from backwater.components import budget, client
+from backwater.components.breaker import breaker_hears, breaker_lets, throttle_hears, throttle_lets
+from backwater.engines.reference.chance import Chance
+from backwater.engines.reference.jobs import LiveJob
+
+
+class Budget:
+    """A retry budget, or none, which allows everything."""
+
+    def __init__(self, part: budget.TokenBucket | budget.GrpcThrottle | budget.Ratio | None) -> None:
+        self.part = part
+        if part is not None:
+            self.params, self.memory = part.params, part.memory
+
+    def job_sent(self, now: float) -> None:
+        """A job is sent for the first time."""
+        if self.part is not None:
+            budget.job_sent(self.params, self.memory, now)
+
+    def pay(self, now: float, *, timed_out: bool) -> float:
+        """What a retry cost; below 0 where it is not allowed."""
+        return 0.0 if self.part is None else budget.pay(self.params, self.memory, now, timed_out)
+
+    def hear(self, paid: float, *, ok: bool) -> None:
+        """An attempt for which so much was paid has succeeded or failed."""
+        if self.part is not None:
+            budget.hear(self.params, self.memory, ok, paid)
+
+
+class Gates:
+    """The budgets of a client and of its proxy, and what may keep it from sending."""
+
+    def __init__(self, env: simpy.Environment, part: client.Client, chance: Chance) -> None:
+        self.env, self.part, self.chance = env, part, chance
+        self.budget = Budget(part.retry_budget)
+        self.proxy = Budget(None if part.proxy is None else part.proxy.retry_budget)
+        if part.breaker is not None:
+            self.breaker = part.breaker.params, part.breaker.memory
+        if part.throttle is not None:
+            self.throttle = part.throttle.params, part.throttle.memory
+
+    def let(self, job: LiveJob) -> bool:
+        """Whether the job's present attempt is let go; what a proxy tries again is not asked."""
+        now = self.env.now
+        if job.attempts == 1:
+            self.budget.job_sent(now)
+            self.proxy.job_sent(now)
+        if job.tries > 0:
+            return True
+        if self.part.breaker is not None and not breaker_lets(*self.breaker, now):
+            return False
+        if self.part.throttle is None:
+            return True
+        u = self.chance.uniform(job.source, job.number, random.THROTTLE, job.attempts)
+        return bool(throttle_lets(*self.throttle, now, u))
+
+    def hear(self, job: LiveJob, *, ok: bool) -> None:
+        """A call that was let go has succeeded or failed, whatever a proxy tried for it."""
+        now = self.env.now
+        self.budget.hear(job.paid, ok=ok)
+        self.proxy.hear(job.proxy_paid, ok=ok)
+        if self.part.breaker is not None:
+            breaker_hears(*self.breaker, now, ok)
+        if self.part.throttle is not None:
+            throttle_hears(*self.throttle, now, ok)

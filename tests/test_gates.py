@@ -1,0 +1,129 @@
+"""What keeps clients from sending: budgets, breakers, throttles, proxies; and work that is skipped. Known answers."""
+
+import math
+
+import pytest
+from test_timelines import trace_of
+
+import backwater as bw
+
+FAILING = [{"kind": "errors", "share": 1.0}]
+
+
+def calls(count, client, faults=FAILING, horizon=None, **parts):
+    """The result of so many calls, one a second, answered at once."""
+    made = bw.Scenario(
+        arrivals=bw.Periodic(interval="1 s"), workers={"service": "0 s", "count": 100}, client=client,
+        faults=faults, **parts,
+    )  # fmt: skip
+    return bw.simulate(made, horizon=horizon or f"{count + 0.5} s", replications=1, record=("attempts", "jobs"))
+
+
+def at_once(attempts):
+    return {"kind": "constant", "base": "0 s", "jitter": "none", "max_attempts": attempts}
+
+
+def retries_by_job(result):
+    return (result.jobs.sort_values("job")["attempts"] - 1).tolist()
+
+
+def test_the_aws_quota_pays_for_a_hundred_retries_and_then_for_none():
+    # 500 tokens, 5 per retry: 50 calls of two retries each.
+    budget = {"kind": "token_bucket", "capacity": 500, "cost": 5, "per_success": 1, "refund": True}
+    assert retries_by_job(calls(60, {"retry": at_once(3), "retry_budget": budget})) == [2] * 50 + [0] * 10
+
+
+def test_a_success_puts_back_what_its_retry_cost_and_a_first_one_puts_back_one():
+    budget = {"kind": "token_bucket", "capacity": 10, "cost": 5, "per_success": 1, "refund": True}
+    down = [{"kind": "errors", "share": 1.0, "start": "0 s", "duration": "2500 ms"},
+            {"kind": "errors", "share": 1.0, "start": "7500 ms", "duration": "10 s"}]  # fmt: skip
+    # Jobs at 1 and 2 fail: the first pays 5 + 5 = 10 tokens, the second has none. Jobs at 3..7 succeed: 5 tokens. The
+    # job at 8 pays 5.
+    assert retries_by_job(calls(9, {"retry": at_once(3), "retry_budget": budget}, down)) == [2, 0, 0, 0, 0, 0, 0, 1, 0]
+
+
+def test_timeouts_may_cost_more_than_errors():
+    budget = {"kind": "token_bucket", "capacity": 30, "cost": 5, "timeout_cost": 10}
+    slow = bw.Scenario(arrivals=bw.Periodic(interval="10 s"), workers={"service": "5 s", "count": 50},
+                       client={"attempt_timeout": "1 s", "retry": at_once(5), "retry_budget": budget})  # fmt: skip
+    result = bw.simulate(slow, horizon="35 s", replications=1, record=("jobs",))
+    assert retries_by_job(result) == [3, 0, 0]
+
+
+def test_grpc_with_ten_tokens_allows_exactly_four_retries():
+    # Failures leave 9, 8, 7, 6: a retry each; the fifth leaves 5, which is not more than half.
+    assert sum(retries_by_job(calls(8, {"retry": at_once(9), "retry_budget": {"kind": "grpc"}}))) == 4
+
+
+def test_a_ratio_bounds_retries_by_jobs():
+    # 10 % of the ten jobs in ten seconds is one retry at a time, so all jobs together send 1.1 times.
+    budget = {"kind": "ratio", "share": 0.1, "window": "10 s"}
+    made = bw.Scenario(arrivals=bw.Poisson(rate="100/s"), workers={"service": "0 s", "count": 100}, faults=FAILING,
+                       client={"retry": at_once(3), "retry_budget": budget})  # fmt: skip
+    assert bw.simulate(made, horizon="300 s", replications=2)["attempts_per_job"] == pytest.approx(1.1, abs=0.01)
+    free = made.with_({"client.retry_budget": {**budget, "share": 0.0, "min_rate": "10/s"}})
+    found = bw.simulate(free, horizon="300 s", replications=2, warmup="10 s")
+    assert found["attempt_rate"] - found["arrival_rate"] == pytest.approx(10, abs=0.7)
+
+
+def test_without_a_budget_every_layer_multiplies():
+    client = {"retry": at_once(3), "proxy": {"retry": at_once(4)}}
+    assert calls(5, client)["attempts_per_job"] == 12
+
+
+def test_a_proxy_hides_failures_that_its_own_tries_mend():
+    half = [{"kind": "errors", "share": 0.5}]
+    found = calls(20_000, {"proxy": {"retry": at_once(3)}, "breaker": {"min_attempts": 1, "share": 0.9}}, half)
+    low, high = 1 - 0.125 - 4 * math.sqrt(0.11 / 20_000), 1 - 0.125 + 4 * math.sqrt(0.11 / 20_000)
+    assert low < found["success_ratio"] < high
+    assert found["attempts_per_job"] == pytest.approx(1.75, abs=0.03)
+
+
+def test_a_breaker_opens_probes_and_closes(tmp_path):
+    breaker = {"share": 0.5, "min_attempts": 4, "window": "100 s", "open_for": "10 s", "probes": 2}
+    broken = [{"kind": "errors", "share": 1.0, "start": "2500 ms", "duration": "13 s"}]
+    found = calls(32, {"breaker": breaker}, broken)
+    # Good at 1 and 2, errors at 3 and 4: half of four, it opens at 4. The probe at 14 fails: open again, to 24. Those
+    # at 24 and 25 succeed and close it.
+    withheld = found.attempts.set_index("sent")["withheld"].astype(bool)
+    assert [round(t) for t in withheld[withheld].index] == [*range(5, 14), *range(15, 24)]
+    assert found["withheld_ratio"] == 18 / 32
+
+
+def test_a_throttle_sends_twice_what_is_accepted():
+    # A backend that takes 20 of 100 a second: in the steady state it is sent about k = 2 times as much as it accepts.
+    made = bw.Scenario(arrivals=bw.Poisson(rate="100/s"), workers={"service": "50 ms"}, queue={"capacity": 0},
+                       client={"throttle": {"window": "20 s"}})  # fmt: skip
+    found = bw.simulate(made, horizon="600 s", warmup="100 s", replications=4)
+    sent = found["attempt_rate"] * (1 - found["withheld_ratio"])
+    assert sent == pytest.approx(2 * found["accepted_rate"], rel=0.05)
+
+
+def test_work_that_nobody_waits_for_is_skipped_only_where_it_is_said(tmp_path):
+    def ended(abandoned):
+        made = bw.Scenario(arrivals=trace_of(tmp_path, [0, 1, 1.5, 6]), client={"attempt_timeout": "4 s"},
+                           workers={"service": "3 s", "abandoned": abandoned})  # fmt: skip
+        rows = bw.simulate(made, horizon="30 s", replications=1, record=("attempts",)).attempts.sort_values("job")
+        return list(zip(rows["outcome"], rows["started"].fillna(-1), strict=True))
+
+    # Job 1 is left at 5 while it is served, job 2 at 5.5 while it waits. Job 3 waits behind that, or does not.
+    late = "abandoned_completed"
+    assert ended("serve") == [("completed", 0), (late, 3), (late, 6), (late, 9)]
+    assert ended("skip") == [("completed", 0), (late, 3), ("cancelled", -1), ("completed", 6)]
+
+
+@pytest.mark.parametrize(("client", "says"), [
+    ({"retry_budget": {"kind": "ratio"}}, "client.retry_budget must come with a retry policy"),
+    ({"retry": {"base": 1}, "retry_budget": {"kind": "tokens", "capacity": 3}}, "client.retry_budget.kind must"),
+    ({"retry": {"base": 1}, "retry_budget": {"kind": "token_bucket", "capacity": 3, "cost": 5}},
+     "client.retry_budget.cost must be at most capacity = 3"),
+    ({"breaker": {"share": 0}}, "client.breaker.share must be above 0"),
+    ({"breaker": {"windows": 3}}, 'client.breaker has no field "windows"'),
+    ({"throttle": {"k": 0.5}}, "client.throttle.k "),
+    ({"proxy": {}}, "client.proxy.retry is missing"),
+])  # fmt: skip
+def test_wrong_gates_are_refused_in_one_line(client, says):
+    with pytest.raises(bw.ScenarioError) as error:
+        bw.Scenario(arrivals=bw.Poisson(rate=1), workers={"service": "1 s"}, client=client)
+    assert str(error.value).startswith(says), str(error.value)
+    assert "\n" not in str(error.value)
