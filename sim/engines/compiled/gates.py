@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backwater import random
 from backwater.components import breaker, budget
+from backwater.components.window import WINDOW
 from backwater.engines.compiled.world import NONE
 from backwater.jit import inner
 
@@ -51,13 +52,13 @@ def let(world, job):  # type: ignore[no-untyped-def]
     if job.tries > 0:
         return True
     if sender.breaker != NONE:
-        memory = world.gates[sender.breaker_at : sender.breaker_at + breaker.HEAD + breaker.WINDOW]
+        memory = world.gates[sender.breaker_at : sender.breaker_at + breaker.HEAD + WINDOW]
         if not breaker.breaker_lets(world.numbers[sender.breaker : sender.breaker + BREAKER], memory, now):
             return False
     if sender.throttle == NONE:
         return True
     u = random.uniform(plan.seed, plan.replication, job.source, job.number, random.THROTTLE, job.attempts)
-    memory = world.gates[sender.throttle_at : sender.throttle_at + breaker.WINDOW]
+    memory = world.gates[sender.throttle_at : sender.throttle_at + WINDOW]
     return breaker.throttle_lets(world.numbers[sender.throttle : sender.throttle + THROTTLE], memory, now, u)
 
 
@@ -68,8 +69,8 @@ def hear(world, job, ok):  # type: ignore[no-untyped-def]
     _budget_hears(world, sender.budget, sender.budget_at, ok, job.paid)
     proxy_hears(world, job, ok)
     if sender.breaker != NONE:
-        memory = world.gates[sender.breaker_at : sender.breaker_at + breaker.HEAD + breaker.WINDOW]
+        memory = world.gates[sender.breaker_at : sender.breaker_at + breaker.HEAD + WINDOW]
         breaker.breaker_hears(world.numbers[sender.breaker : sender.breaker + BREAKER], memory, now, ok)
     if sender.throttle != NONE:
-        memory = world.gates[sender.throttle_at : sender.throttle_at + breaker.WINDOW]
+        memory = world.gates[sender.throttle_at : sender.throttle_at + WINDOW]
         breaker.throttle_hears(world.numbers[sender.throttle : sender.throttle + THROTTLE], memory, now, ok)

@@ -28,7 +28,7 @@ FREE, WAITING, READING, SERVING, DROPPED = range(5)
 
 #: A job in progress. ref: see ``calendar``; place: what its events share among those of their instant; attempt: the
 #: one that its client waits for; calls, tries, paid, proxy_*: see the reference's ``LiveJob``; attempts_left: slots of
-#: its attempts; begun: its client is not done with it; listed, sooner, later, expires: its place in its source's list of
+#: its attempts; begun: its client is not done with it; listed, sooner, later, expires: its place in the list of its source's
 #: total timeouts.
 LIVE_JOB = np.dtype([
     ("ref", "i8"), ("place", "i8"), ("number", "i8"), ("arrived", "f8"), ("size", "f8"), ("demand", "f8"),
