@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from backwater.components.admission import CoDel, ConcurrencyLimit, Dagor, RateLimit, Red
 from backwater.components.arrivals import Bursts, Periodic, Poisson, Profile, Renewal
 from backwater.components.breaker import Breaker, Throttle
 from backwater.components.budget import GrpcThrottle, Ratio, TokenBucket
@@ -68,8 +69,8 @@ _LATER = {
 __all__ = [
     "Scenario", "load", "loads", "dump", "dumps", "json_schema", "model",
     "Poisson", "Periodic", "Renewal", "MMPP", "Profile", "Bursts", "Trace", "Closed",
-    "Job", "Client", "Retry", "Proxy", "TokenBucket",
-    "GrpcThrottle", "Ratio", "Breaker", "Throttle", "Queue", "Memory", "Slowdown", "Workers", "Fault",
+    "Job", "Client", "Retry", "Proxy", "TokenBucket", "GrpcThrottle", "Ratio", "Breaker", "Throttle",
+    "Queue", "Memory", "Slowdown", "RateLimit", "Red", "CoDel", "ConcurrencyLimit", "Dagor", "Workers", "Fault",
     "Constant", "Exponential", "Erlang", "Gamma", "LogNormal", "Weibull", "HyperExponential", "Pareto", "Uniform",
     "PhaseType", "Empirical", "Histogram", "Mixture", "Scipy", "Linear",
     "Run", "simulate", "Result", "sweep", "Sweep",

@@ -30,6 +30,8 @@ THINK = 12  # time to think after a job (index 1: before a client's first one; j
 THROTTLE = 13  # whether a throttle lets an attempt go (index: the attempt's number)
 PROXY_BACKOFF = 14  # pause of a proxy (index: the failed attempt's number)
 PROXY_RETRY = 15  # whether a proxy tries again at all (index: the failed attempt's number)
+ADMIT = 16  # whether an attempt is let in (index: the attempt's number), or whose job it is (index 0)
+PICK = 17  # who is next among those that wait (source 0; job: how often that was asked before)
 
 SEEDS = 2**64  # seeds are 0 .. 2**64 - 1
 REPLICATIONS = 2**32

@@ -152,6 +152,11 @@ class Scenario(Model):
         return job.service or self.workers.service  # type: ignore[return-value]
 
     @property
+    def levels(self) -> list[int]:
+        """The priorities that there are, 0 first."""
+        return sorted({job.priority for job in self.jobs.values()})
+
+    @property
     def rate(self) -> float:
         """New jobs per second in the long run, all sources [1/s]."""
         return sum(p.source.long_run_rate * p.scale for p in self.producers)

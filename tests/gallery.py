@@ -227,6 +227,50 @@ def queues() -> dict[str, bw.Scenario]:
     }  # fmt: skip
 
 
+def admissions() -> dict[str, bw.Scenario]:
+    """Every kind of admission, and every discipline under pressure."""
+    flood, bursts = bw.Poisson(rate="6/s"), bw.Bursts(base="2/s", peak="14/s", every="9 s", length="3 s")
+    ranks = {"a": bw.Job(share=1, priority=1, deadline="5 s", weight=3.0), "b": bw.Job(share=2, deadline="2 s"),
+             "c": bw.Job(share=1, priority=4, service="900 ms")}  # fmt: skip
+    patient = {"attempt_timeout": "3 s", "retry": STIFF, "on_timeout": "cancel_waiting"}
+
+    def let(admission, **parts) -> bw.Scenario:
+        queue = {"admission": admission, "capacity": 30, **parts.pop("queue", {})}
+        return one(**{"arrivals": flood, "service": "350 ms", "count": 2, "jobs": ranks, "client": patient,
+                      "queue": queue, **parts})  # fmt: skip
+
+    def waits(discipline, **parts) -> bw.Scenario:
+        queue = {"discipline": discipline, "capacity": 12, **parts.pop("queue", {})}
+        return one(**{"arrivals": bursts, "service": bw.Exponential(mean="300 ms"), "jobs": ranks, "client": patient,
+                      "queue": queue, **parts})  # fmt: skip
+
+    fast = {"target": "100 ms", "interval": "400 ms"}
+    codel = {variant: {"kind": "codel", "variant": variant, **fast} for variant in ("rfc", "folly", "facebook")}
+    limit = {name: {"kind": "limit", "algorithm": name, "initial": 6, "timeout": "1 s", "least": 2, "most": 12,
+                    "backoff": 0.7, "smoothing": 0.5, "room": 2, "window": 20, "tolerance": 1.5}
+             for name in ("aimd", "gradient2", "vegas")}  # fmt: skip
+    dagor = {"kind": "dagor", "target": "200 ms", "window": "3 s", "requests": 15, "alpha": 0.2, "beta": 0.1}
+    out = {f"{name}, {how}": waits(name, **parts) for name in (
+        "edf", "sjf", "random", "fair", "adaptive_lifo") for how, parts in {
+            "bursts": {}, "ties": {"arrivals": TICK, "service": "600 ms", "queue": {"standing": "2 s"}},
+            "yielding": {"queue": {"capacity": 3, "overflow": "shed_oldest"}, "client": {"retry": STIFF}},
+            "left alone": {"queue": {"capacity": None, "memory": {"slowdown": {"above": 3, "factor": 1.5}}}},
+        }.items()}  # fmt: skip
+    return out | {f"{name}, {how}": let(part, **parts) for name, part in {
+        **{f"codel {name}": part for name, part in codel.items()},
+        **{f"limit {name}": part for name, part in limit.items()}, "dagor": dagor,
+        "rate limit": {"kind": "token_bucket", "rate": "3/s", "burst": 2},
+        "red": {"kind": "red", "low": 1, "high": 6, "weight": 0.2, "probability": 0.3},
+    }.items() for how, parts in {
+        "flood": {}, "bursts": {"arrivals": bursts, "service": bw.Exponential(mean="300 ms")},
+        "ties": {"arrivals": TICK, "count": 1, "service": "700 ms"},
+        "down, lifo": {"faults": [{"kind": "workers_down", "start": "4 s", "duration": "3 s"}],
+                       "queue": {"discipline": "lifo", "capacity": None}},
+        "skipped, yielding": {"workers": {"abandoned": "skip"}, "queue": {"capacity": 4, "overflow": "drop_oldest",
+                              "backlog": 3}, "client": {**patient, "on_timeout": "leave"}},
+    }.items()}  # fmt: skip
+
+
 def faults() -> dict[str, bw.Scenario]:
     """What breaks: each kind, several at once, beginning and ending together, for good."""
     patient = {"attempt_timeout": "1500 ms", "retry": STIFF}
@@ -261,4 +305,4 @@ def faults() -> dict[str, bw.Scenario]:
 
 def gallery(folder: Path) -> dict[str, bw.Scenario]:
     """All of them by name; files that they need are written into ``folder``."""
-    return {**sources(folder), **laws(), **laws_from_files(folder), **clients(), **queues(), **faults()}
+    return {**sources(folder), **laws(), **laws_from_files(folder), **clients(), **queues(), **admissions(), **faults()}

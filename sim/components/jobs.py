@@ -15,7 +15,8 @@ class Job(Model):
     share     its weight among the classes that a source sends [1]
     size      bytes while it waits [B]
     priority  0 is served first under ``discipline = "priority"``
-    deadline  the time from its first attempt within which it is on time [s]
+    deadline  the time from its first attempt within which it is on time [s]; the earliest goes first under ``edf``
+    weight    its part of the turns under ``discipline = "fair"`` [1]
     service   its own service time [s]; the workers' one unless given
     """
 
@@ -23,4 +24,5 @@ class Job(Model):
     size: SizeLaw | None = None
     priority: int = Field(default=0, ge=0, le=1_000_000)
     deadline: Time | None = None
+    weight: float = Field(default=1.0, gt=0, le=1e9)
     service: TimeLaw | None = None

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from backwater.base import Model
+from backwater.components.admission import Admission
 from backwater.components.memory import Memory
 from backwater.jit import compiled
 from backwater.units import Size, Time
@@ -19,6 +20,24 @@ def has_room(waiting, used, size, capacity, capacity_bytes):  # type: ignore[no-
     return waiting + 1 <= capacity and used + size <= capacity_bytes
 
 
+@compiled
+def stands(emptied, now, standing):  # type: ignore[no-untyped-def]
+    """Whether a queue that was last empty at ``emptied`` has stood for longer than ``standing`` [s]."""
+    return emptied < now - standing
+
+
+@compiled
+def pick(u, waiting):  # type: ignore[no-untyped-def]
+    """Which of those that wait is next, by chance: 0, 1, ..."""
+    return min(int(u * waiting), waiting - 1)
+
+
+@compiled
+def start_tag(served_up_to, last):  # type: ignore[no-untyped-def]
+    """When a class is next, in turns: Goyal, Vin and Cheng, "Start-time fair queueing", SIGCOMM'96."""
+    return max(served_up_to, last)
+
+
 def _unbounded(given: Any) -> Any:
     return None if given == "unbounded" else given
 
@@ -28,7 +47,12 @@ class Queue(Model):
 
     capacity        attempts that may wait, those in service not counted; "unbounded" (the default) or a number
     capacity_bytes  bytes that may wait [B]
-    discipline      who is next: fifo, lifo, priority (0 first, FIFO within)
+    discipline      who is next: fifo, lifo, priority (0 first, FIFO within), edf (the earliest deadline), sjf (the
+                    least service), random, fair (classes in turn, by weight), adaptive_lifo (the newest once the
+                    queue has stood for longer than ``standing``, else the oldest); ties go in order of acceptance
+    standing        time since the queue was last empty after which it stands [s]
+    admission       who is let in, and who is turned out before service: a rate limit, RED, CoDel, an adaptive limit,
+                    DAGOR; no control unless given
     overflow        who yields when it is full: the new attempt gets the 503 (reject), the oldest waiting one vanishes
                     (drop_oldest), or the oldest waiting one gets the 503 (shed_oldest)
     retry_after     least pause that a 503 asks of the client [s]
@@ -38,7 +62,9 @@ class Queue(Model):
 
     capacity: Annotated[Annotated[int, Field(ge=0)] | None, BeforeValidator(_unbounded)] = None
     capacity_bytes: Size | None = None
-    discipline: Literal["fifo", "lifo", "priority"] = "fifo"
+    discipline: Literal["fifo", "lifo", "priority", "edf", "sjf", "random", "fair", "adaptive_lifo"] = "fifo"
+    standing: Time = 0.1
+    admission: Admission | None = None
     overflow: Literal["reject", "drop_oldest", "shed_oldest"] = "reject"
     retry_after: Time | None = None
     backlog: int = Field(default=0, ge=0)

@@ -6,7 +6,7 @@ import math
 
 from backwater import order, random
 from backwater.components import client as rules
-from backwater.engines.compiled import calendar, gates, ledger, producer, queue, timeouts, workers
+from backwater.engines.compiled import calendar, door, gates, ledger, producer, queue, timeouts, workers
 from backwater.engines.compiled.layout import CANCEL, LEAVE
 from backwater.engines.compiled.world import DROPPED as VANISHED
 from backwater.engines.compiled.world import NONE, WAITING
@@ -29,7 +29,12 @@ def send(world, slot):  # type: ignore[no-untyped-def]
     if world.senders[job.source].gated and not gates.let(world, job):
         ledger.reject(world, job, 1)
         return WITHHELD
+    if plan.admission != NONE and not door.admits(world, job):
+        ledger.reject(world, job, 0)
+        return REJECTED
     if state.idle > 0:
+        if plan.admission != NONE:
+            door.at_once(world)
         attempt = ledger.new_attempt(world, slot)
         workers.call(world, attempt)
     elif queue.make_room(world, job.size):

@@ -17,7 +17,6 @@ from backwater.outcome import COMPLETED, DROPPED, REJECTED, UNFINISHED
 # Why a kernel returns: nothing is left to happen, the next event is too late, its share of events is done, room is
 # needed, a trace needs its next pass.
 ENDED, LATER, PAUSED, ROOM, PASS = range(5)
-EVICTED = (REJECTED, DROPPED, REJECTED)  # what is learnt by the client of an attempt that yielded, by ``overflow``
 SPARE = 4  # jobs, attempts, rows, events that one event may add; evictions come on top
 
 
@@ -57,7 +56,7 @@ def _holds(world, when, key, ref):  # type: ignore[no-untyped-def]
 def spare(world):  # type: ignore[no-untyped-def]
     """How many jobs, attempts, rows or events one event may add."""
     plan, state = world.plan[0], world.state[0]
-    return SPARE + (state.waiting if plan.evicts or plan.skips else 0) + (plan.workers if plan.retimes else 0)
+    return SPARE + (state.waiting if plan.evicts or plan.picky else 0) + (plan.workers if plan.retimes else 0)
 
 
 @inlined
@@ -99,14 +98,16 @@ def _timeout(world, key, ref):  # type: ignore[no-untyped-def]
 
 @inlined
 def _next_evicted(world):  # type: ignore[no-untyped-def]
-    """The next job whose client learns that its attempt yielded; NONE, also until the whole backlog has been sent."""
+    """The next job whose client learns that its attempt had to leave; NONE, also until the whole backlog has been sent.
+
+    And what it learns.
+    """
     plan, state = world.plan[0], world.state[0]
     slot = state.evicted
-    if slot != NONE:
-        if world.sources[plan.sources].number < plan.backlog:
-            return NONE
-        state.evicted = world.jobs[slot].next
-    return slot
+    if slot == NONE or world.sources[plan.sources].number < plan.backlog:
+        return NONE, REJECTED
+    state.evicted = world.jobs[slot].next
+    return slot, world.jobs[slot].verdict
 
 
 @inner
@@ -173,10 +174,10 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
             result = client.send(world, sent)
             told = NONE if result == NONE else sent
         if told == NONE:
-            told, result = _next_evicted(world), EVICTED[plan.overflow]
+            told, result = _next_evicted(world)
         while told != NONE:
             client.learn(world, told, result)
-            told, result = _next_evicted(world), EVICTED[plan.overflow]
+            told, result = _next_evicted(world)
         if plan.retimes:
             workers.settle(world)
         if state.arrived >= plan.arrivals:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from backwater import random
+from backwater.components.admission import Dagor
 from backwater.components.closed import Closed
 from backwater.components.faults import paces
 from backwater.components.steady import MODULATED
@@ -24,8 +25,11 @@ from backwater.quantile import CONSTANT
 from backwater.run import Run
 from backwater.scenario import Producer, Scenario
 
-FIFO, LIFO, PRIORITY = range(3)
-DISCIPLINES = {"fifo": FIFO, "lifo": LIFO, "priority": PRIORITY}
+FIFO, LIFO, ADAPTIVE_LIFO, PRIORITY, RANDOM, EDF, SJF, FAIR = range(8)
+DISCIPLINES = {
+    "fifo": FIFO, "lifo": LIFO, "adaptive_lifo": ADAPTIVE_LIFO, "priority": PRIORITY, "random": RANDOM, "edf": EDF,
+    "sjf": SJF, "fair": FAIR,
+}  # fmt: skip
 REJECT, DROP_OLDEST, SHED_OLDEST = range(3)
 OVERFLOWS = {"reject": REJECT, "drop_oldest": DROP_OLDEST, "shed_oldest": SHED_OLDEST}
 NEVER, AT_START, AT_ARRIVAL, NOW = range(4)
@@ -38,14 +42,18 @@ LEAVE, CANCEL_WAITING, CANCEL = range(3)
 ON_TIMEOUT = {"leave": LEAVE, "cancel_waiting": CANCEL_WAITING, "cancel": CANCEL}
 
 #: The queue, the workers and the run. evicts: whether the oldest may have to yield; once: one demand per job; retimes:
-#: whether a service may go on at another speed; skips: what nobody waits for; paces .. paces_stop: what faults multiply
-#: the load by.
+#: whether a service may go on at another speed; skips: what nobody waits for; picky: or whether some may not be taken
+#: at all; admission: parameters of the rules in ``numbers``, their memory from admission_at to admission_stop in
+#: ``gates``; user: one uniform per job decides, not one per attempt; paces .. paces_stop: what faults multiply the load
+#: by.
 PLAN = np.dtype([
     ("seed", "u8"), ("replication", "i8"), ("sources", "i8"), ("most_classes", "i8"), ("once", "i8"), ("sized", "i8"),
     ("bounded", "i8"), ("evicts", "i8"), ("discipline", "i8"), ("overflow", "i8"),
     ("slowdown", "i8"), ("slow_above", "i8"), ("slow_factor", "f8"), ("capacity", "f8"), ("capacity_bytes", "f8"),
     ("limit", "f8"), ("write", "f8"), ("read", "f8"), ("bandwidth", "f8"), ("retry_after", "f8"),
-    ("workers", "i8"), ("retimes", "i8"), ("skips", "i8"), ("paces", "i8"), ("paces_stop", "i8"),
+    ("workers", "i8"), ("retimes", "i8"), ("skips", "i8"), ("picky", "i8"),
+    ("standing", "f8"), ("admission", "i8"), ("admission_at", "i8"), ("admission_stop", "i8"), ("user", "i8"),
+    ("paces", "i8"), ("paces_stop", "i8"),
     ("arrivals", "i8"), ("backlog", "i8"), ("records", "i8"),
 ])  # fmt: skip
 #: A source and its client. plan .. plan_stop: its plan of arrivals; classes: how many it sends; patience: where the law
@@ -65,7 +73,7 @@ SENDER = np.dtype([
 #: where its value for each row of a trace is.
 KIND = np.dtype([
     ("share", "f8"), ("job_class", "i8"), ("level", "i8"), ("service", "i8"), ("service_column", "i8"),
-    ("size", "i8"), ("size_column", "i8"),
+    ("size", "i8"), ("size_column", "i8"), ("weight", "f8"),
 ])  # fmt: skip
 
 
@@ -113,7 +121,7 @@ def layout(scenario: Scenario) -> Layout:
     numbers = _Numbers()
     producers = [*scenario.producers, scenario.producers[0]]  # the last sends the backlog
     most = max(len(producer.classes) for producer in producers)
-    levels = sorted({job.priority for job in scenario.jobs.values()})
+    levels = scenario.levels
     load = paces(scenario.faults)
     senders, kinds = np.zeros(len(producers), SENDER), np.zeros(len(producers) * most, KIND)
     for index, producer in enumerate(producers):
@@ -123,6 +131,7 @@ def layout(scenario: Scenario) -> Layout:
     senders[-1]["plan"], senders[-1]["trace"], senders[-1]["clients"] = NONE, 0, 0
     plan = _plan(scenario, most)
     gates = _gates(senders, producers, numbers)
+    gates = np.concatenate([gates, _admission(plan[0], scenario, len(gates), numbers)])
     plan["paces"] = numbers.add(load)
     plan["paces_stop"] = plan["paces"] + len(load)
     flat = np.concatenate(numbers.parts) if numbers.parts else np.zeros(1)
@@ -148,6 +157,16 @@ def _gates(senders: Records, producers: list[Producer], numbers: _Numbers) -> Ar
         record["proxy"] = NONE if proxy is None else numbers.add(proxy.retry.policy)
         record["honours"] = client.honours_retry_after
     return np.concatenate(memory)
+
+
+def _admission(plan: np.void, scenario: Scenario, at: int, numbers: _Numbers) -> Array:
+    """What the rules of admission remember at time 0; they keep it from ``at`` on."""
+    part = scenario.queue.admission
+    memory = np.zeros(0) if part is None else part.memory(len(scenario.levels))
+    plan["admission"] = NONE if part is None else numbers.add(part.params)
+    plan["admission_at"], plan["admission_stop"] = at, at + len(memory)
+    plan["user"], plan["picky"] = isinstance(part, Dagor), part is not None or plan["skips"]
+    return memory
 
 
 def _faults(scenario: Scenario) -> Records:
@@ -190,6 +209,7 @@ def _fill_kind(
     index = producer.classes[place]
     job = list(scenario.jobs.values())[index]
     record["share"], record["job_class"], record["level"] = producer.shares[place], index, levels.index(job.priority)
+    record["weight"] = job.weight
     record["service"], record["service_column"] = numbers.law(scenario.service_law(index), producer.source)
     record["size"], record["size_column"] = numbers.law(job.size, producer.source)
 
@@ -205,7 +225,7 @@ def _plan(scenario: Scenario, most_classes: int) -> Records:
     record["bounded"] = not math.isinf(min(capacity, capacity_bytes))
     record["discipline"], record["overflow"] = DISCIPLINES[queue.discipline], OVERFLOWS[queue.overflow]
     record["evicts"] = record["bounded"] and queue.overflow != "reject"
-    record["backlog"] = queue.backlog
+    record["backlog"], record["standing"] = queue.backlog, queue.standing
     record["retry_after"] = queue.retry_after or 0.0
     record["limit"] = math.inf if memory is None else memory.bound
     record["write"], record["read"], record["bandwidth"] = (0.0, 0.0, math.inf) if memory is None else memory.disk

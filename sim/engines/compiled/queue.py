@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from backwater.components.memory import disk_wait, fits, slowed
 from backwater.components.queue import has_room
-from backwater.engines.compiled import ledger, timeouts
-from backwater.engines.compiled.layout import AT_ARRIVAL, AT_START, FIFO, PRIORITY, REJECT, SHED_OLDEST
+from backwater.engines.compiled import door, ledger, lines, timeouts
+from backwater.engines.compiled.layout import AT_ARRIVAL, AT_START, FIFO, LIFO, REJECT, SHED_OLDEST
 from backwater.engines.compiled.world import DROPPED as VANISHED
 from backwater.engines.compiled.world import NONE, WAITING
 from backwater.jit import inlined, inner
@@ -27,7 +27,7 @@ def _yield_oldest(world, size):  # type: ignore[no-untyped-def]
     if not has_room(0, 0.0, size, plan.capacity, plan.capacity_bytes):
         return False
     while not _room(world, size):
-        _evict(world, world.state[0].oldest)
+        _evict(world, world.state[0].oldest, REJECTED if plan.overflow == SHED_OLDEST else DROPPED)
     return True
 
 
@@ -41,12 +41,12 @@ def make_room(world, size):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _evict(world, slot):  # type: ignore[no-untyped-def]
-    """The oldest waiting attempt yields: it gets the 503, or vanishes and nobody is told."""
-    plan, state, attempt = world.plan[0], world.state[0], world.attempts[slot]
+def _evict(world, slot, result):  # type: ignore[no-untyped-def]
+    """A waiting attempt must leave: it gets the 503, or vanishes and nobody is told."""
+    state, attempt = world.state[0], world.attempts[slot]
     job = world.jobs[attempt.job]
     remove(world, slot, False)
-    if plan.overflow != SHED_OLDEST and attempt.wanted and world.senders[job.source].expires:
+    if result == DROPPED and attempt.wanted and world.senders[job.source].expires:
         attempt.where, attempt.ended = VANISHED, state.now
         return  # its client does not know, waits until its timeout, and closes the row then
     if attempt.wanted:
@@ -56,8 +56,8 @@ def _evict(world, slot):  # type: ignore[no-untyped-def]
             state.evicted = attempt.job
         else:
             world.jobs[state.last_evicted].next = attempt.job
-        state.last_evicted, job.next = attempt.job, NONE
-    ledger.close(world, slot, REJECTED if plan.overflow == SHED_OLDEST else DROPPED, state.now)
+        state.last_evicted, job.next, job.verdict = attempt.job, NONE, result
+    ledger.close(world, slot, result, state.now)
 
 
 @inlined
@@ -67,13 +67,15 @@ def accept(world, slot):  # type: ignore[no-untyped-def]
     job = world.jobs[attempt.job]
     attempt.where, attempt.older, attempt.newer = WAITING, state.newest, NONE
     if state.newest == NONE:
-        state.oldest = slot
+        state.oldest, state.emptied = slot, state.now
     else:
         world.attempts[state.newest].newer = slot
     state.newest = slot
     state.waiting += 1
-    if plan.discipline == PRIORITY:
-        _join_level(world, slot, world.kinds[job.kind].level)
+    if plan.discipline > LIFO:
+        lines.join(world, slot)
+    if plan.admission != NONE:
+        door.joins(world, attempt)
     change(world.books, state.now, WAIT, job.job_class, 1.0)
     if job.size > 0:
         _occupy(world, attempt, job)
@@ -108,62 +110,44 @@ def read(world, attempt):  # type: ignore[no-untyped-def]
     return _disk(plan, world.state[0], plan.read, world.jobs[attempt.job].size)
 
 
-@inner
-def _join_level(world, slot, level):  # type: ignore[no-untyped-def]
-    attempt, its = world.attempts[slot], world.levels[level]
-    attempt.before, attempt.after = its.last, NONE
-    if its.last == NONE:
-        its.first = slot
-    else:
-        world.attempts[its.last].after = slot
-    its.last = slot
-
-
-@inner
-def _leave_level(world, attempt, level):  # type: ignore[no-untyped-def]
-    its = world.levels[level]
-    if attempt.before == NONE:
-        its.first = attempt.after
-    else:
-        world.attempts[attempt.before].after = attempt.after
-    if attempt.after == NONE:
-        its.last = attempt.before
-    else:
-        world.attempts[attempt.after].before = attempt.before
-
-
 @inlined
 def _next(world):  # type: ignore[no-untyped-def]
     plan, state = world.plan[0], world.state[0]
-    if plan.discipline == PRIORITY:
-        level = 0
-        while world.levels[level].first == NONE:
-            level += 1
-        return world.levels[level].first
+    if plan.discipline > LIFO:
+        return lines.first(world)
     return state.oldest if plan.discipline == FIFO else state.newest
 
 
 @inner
-def _skip(world):  # type: ignore[no-untyped-def]
-    """Those leave, from the next one on, for whom nobody waits any more."""
-    while world.state[0].waiting > 0:
+def _next_kept(world):  # type: ignore[no-untyped-def]
+    """Who is next and may be taken, or NONE; those leave who come before and are skipped or turned out."""
+    plan, state = world.plan[0], world.state[0]
+    while state.waiting > 0:
         slot = _next(world)
-        if world.attempts[slot].wanted:
-            return
-        withdraw(world, slot)
+        if plan.skips and not world.attempts[slot].wanted:
+            withdraw(world, slot)
+        elif plan.admission != NONE and not door.keeps(world, world.attempts[slot]):
+            _evict(world, slot, REJECTED)
+        else:
+            return slot
+    if plan.admission != NONE:
+        door.finds_nobody(world)
+    return NONE
 
 
 @inlined
 def take(world):  # type: ignore[no-untyped-def]
     """The attempt that is next, taken out; NONE where nobody waits."""
     plan, state = world.plan[0], world.state[0]
-    if plan.skips:
-        _skip(world)
-    if state.waiting == 0:
+    slot = NONE
+    if plan.picky:
+        slot = _next_kept(world)
+    elif state.waiting > 0:
+        slot = _next(world)
+    if slot == NONE:
         return NONE
-    slot = _next(world)
     if plan.slowdown == AT_START:
-        world.attempts[slot].factor = slowed(world.state[0].waiting, plan.slow_above, plan.slow_factor)
+        world.attempts[slot].factor = slowed(state.waiting, plan.slow_above, plan.slow_factor)
     remove(world, slot, True)
     return slot
 
@@ -182,8 +166,8 @@ def remove(world, slot, keep_on_disk):  # type: ignore[no-untyped-def]
     else:
         world.attempts[attempt.newer].older = attempt.older
     state.waiting -= 1
-    if plan.discipline == PRIORITY:
-        _leave_level(world, attempt, world.kinds[job.kind].level)
+    if plan.discipline > LIFO:
+        lines.leave(world, slot)
     change(world.books, state.now, WAIT, job.job_class, -1.0)
     if job.size > 0:
         state.used -= job.size

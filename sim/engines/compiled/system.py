@@ -125,6 +125,9 @@ class System:
         if state["free_attempts"] == 0:
             more = self._allowed(len(world.attempts))
             world = world._replace(attempts=w.grown_slots(world.attempts, state, "attempt", more))
+            world = world._replace(
+                line=np.append(world.line, np.zeros(len(world.attempts) - len(world.line), np.int64))
+            )
         while world.calendar.size[0] + spare > len(world.calendar.events):
             world = world._replace(calendar=w.grown_calendar(world.calendar))
         if 2 * spare > len(world.job_rows):
@@ -187,7 +190,8 @@ def _new_world(base: Layout, plan: w.Records, workers: int, fold: Fold) -> w.Wor
         plan=plan, senders=base.senders, kinds=base.kinds, numbers=base.numbers, trace_times=np.empty(0),
         trace_rows=np.empty(0, np.int64), state=state, sources=alone(sources, w.SOURCE), timeouts=timeouts,
         drawn=drawn, jobs=w.slots(_SLOTS, w.LIVE_JOB), attempts=w.slots(_SLOTS, w.LIVE_ATTEMPT), levels=levels,
-        idle=idle, workers=staff, faults=broken, gates=gates, arrivals=w.calendar(sources),
+        idle=idle, workers=staff, faults=broken, gates=gates,
+        line=np.zeros(_SLOTS, np.int64), tags=np.zeros(1 + len(fold.books.deadlines)), arrivals=w.calendar(sources),
         calendar=w.calendar(2 * _SLOTS), books=fold.books,
         turned_away=w.turned_away(), attempt_rows=attempt_rows, job_rows=job_rows,
     )  # fmt: skip

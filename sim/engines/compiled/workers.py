@@ -8,7 +8,7 @@ from backwater import order, random
 from backwater.components.faults import fails
 from backwater.components.memory import slowed
 from backwater.components.workers import service_end, work_left
-from backwater.engines.compiled import calendar, ledger, queue, timeouts
+from backwater.engines.compiled import calendar, door, ledger, queue, timeouts
 from backwater.engines.compiled.layout import NOW
 from backwater.engines.compiled.world import NONE, READING, SERVING
 from backwater.jit import inlined, inner
@@ -177,6 +177,8 @@ def complete(world, slot):  # type: ignore[no-untyped-def]
     if wanted:
         timeouts.unwatch(world, attempt)
         job.attempt = NONE
+    if world.plan[0].admission != NONE:
+        door.served(world, attempt, not wanted)
     result = COMPLETED if wanted else ABANDONED_COMPLETED
     if wanted and state.error_share > 0.0 and _fails(world, job, attempt):
         result = FAILED

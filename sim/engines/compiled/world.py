@@ -26,25 +26,27 @@ IN_LIST, IN_CALENDAR = 1, 2  # where a timeout is put down
 # Where an attempt is.
 FREE, WAITING, READING, SERVING, DROPPED = range(5)
 
-#: A job in progress. ref: see ``calendar``; place: what its events share among those of their instant; attempt: the
-#: one that its client waits for; calls, tries, paid, proxy_*: see the reference's ``LiveJob``; attempts_left: slots of
-#: its attempts; begun: its client is not done with it; listed, sooner, later, expires: its place in the list of its source's
-#: total timeouts.
+#: A job in progress. ref: see ``calendar``; place: what its events share among those of their instant; attempt: the one
+#: that its client waits for; calls, tries, paid, proxy_*: see the reference's ``LiveJob``; attempts_left: slots of its
+#: attempts; begun: its client is not done with it; listed, sooner, later, expires: its place in the list of its
+#: source's total timeouts.
 LIVE_JOB = np.dtype([
     ("ref", "i8"), ("place", "i8"), ("number", "i8"), ("arrived", "f8"), ("size", "f8"), ("demand", "f8"),
     ("pause", "f8"), ("proxy_pause", "f8"), ("paid", "f8"), ("proxy_paid", "f8"), ("expires", "f8"),
     ("source", "i4"), ("kind", "i4"), ("job_class", "i4"), ("row", "i4"),
     ("attempts", "i4"), ("served", "i4"), ("attempt", "i4"), ("attempts_left", "i4"), ("begun", "i4"),
-    ("backing_off", "i4"), ("calls", "i4"), ("tries", "i4"), ("next", "i4"), ("listed", "i4"),
+    ("backing_off", "i4"), ("calls", "i4"), ("tries", "i4"), ("next", "i4"), ("verdict", "i4"), ("listed", "i4"),
     ("sooner", "i4"), ("later", "i4"),
 ])  # fmt: skip
-#: One sending of a job. older, newer: neighbours in the queue; before, after: in its level of priority; listed, sooner,
-#: later, expires: its place in its source's list of timeouts; wanted: its client waits for it.
+#: One sending of a job. older, newer: neighbours in the queue; before, after: in its level of priority; rank, turn: in
+#: its line, where before is its place there; limit: how long it may wait [s]; listed, sooner, later, expires: its place
+#: in its source's list of timeouts; wanted: its client waits for it.
 LIVE_ATTEMPT = np.dtype([
     ("ref", "i8"), ("sent", "f8"), ("accepted", "f8"), ("taken", "f8"), ("started", "f8"), ("ended", "f8"),
     ("disk", "f8"), ("demand", "f8"), ("factor", "f8"), ("expires", "f8"), ("job", "i4"), ("number", "i4"),
     ("where", "i4"), ("wanted", "i4"), ("worker", "i4"), ("spilled", "i4"), ("timed_out", "i4"), ("older", "i4"),
     ("newer", "i4"), ("before", "i4"), ("after", "i4"), ("listed", "i4"), ("sooner", "i4"), ("later", "i4"),
+    ("rank", "f8"), ("turn", "i8"), ("limit", "f8"),
 ])  # fmt: skip
 #: What changes and is not a slot. free_*: heads of the lists of free slots, and how many there are; oldest, newest:
 #: the queue's ends; evicted, last_evicted: attempts whose clients have yet to be told; idle: how many workers are;
@@ -55,7 +57,8 @@ STATE = np.dtype([
     ("now", "f8"), ("latest", "f8"), ("used", "f8"), ("in_memory", "f8"), ("disk_free", "f8"),
     ("disk_factor", "f8"), ("error_share", "f8"), ("slowed", "f8"), ("struck", "i8"),
     ("free_job", "i8"), ("free_jobs", "i8"), ("free_attempt", "i8"), ("free_attempts", "i8"), ("serial", "i8"),
-    ("oldest", "i8"), ("newest", "i8"), ("waiting", "i8"), ("evicted", "i8"), ("last_evicted", "i8"), ("idle", "i8"),
+    ("oldest", "i8"), ("newest", "i8"), ("waiting", "i8"), ("turns", "i8"), ("asked", "i8"),
+    ("emptied", "f8"), ("evicted", "i8"), ("last_evicted", "i8"), ("idle", "i8"),
     ("hole", "i8"), ("refill", "i8"), ("alive", "i8"), ("arrived", "i8"), ("stale", "i8"),
     ("attempt_rows", "i8"), ("job_rows", "i8"),
 ])  # fmt: skip
@@ -97,9 +100,11 @@ class World(NamedTuple):
 
     The first four are a scenario's layout and do not change while it runs; ``trace_*`` hold the present pass of each
     source that is a trace. ``timeouts`` has two lists per source, of its attempts' and of its jobs'. ``arrivals`` has
-    one event per source, ``calendar`` all others. ``gates`` is what the rules of budgets, breakers and
-    throttles remember, where a sender says. ``workers`` is kept only where speeds may
-    change. ``turned_away`` is an attempt that stands for all that are rejected; the rows are those of recorded runs.
+    one event per source, ``calendar`` all others. ``workers`` is kept only where speeds may change. ``gates`` is what
+    the rules of budgets, breakers, throttles and of admission remember. ``line`` are the slots of those that wait
+    where a discipline needs them in an order of its own, ``tags`` up to where classes have had their turns, and before
+    them up to where all have. ``turned_away`` is an attempt that stands for all that are rejected; the rows are those
+    of recorded runs.
     """
 
     plan: Records
@@ -119,6 +124,8 @@ class World(NamedTuple):
     workers: Records
     faults: Records
     gates: Array
+    line: Ints
+    tags: Array
     arrivals: Calendar
     calendar: Calendar
     books: Books

@@ -7,6 +7,7 @@ import math
 import simpy
 
 from backwater import order
+from backwater.components.jobs import Job
 
 
 class LiveJob:
@@ -17,7 +18,7 @@ class LiveJob:
     size            bytes [B]
     demand          service time [s]
     place           what its events share among those of their instant
-    priority        0 goes first
+    part            its class: priority, deadline, weight
     row             its row in a trace
     arrived         when it was first sent [s]
     attempts        how often it was sent
@@ -36,11 +37,16 @@ class LiveJob:
 
     def __init__(
         self, number: int = 0, *, source: int = 0, job_class: int = 0, size: float = 0.0, demand: float = 0.0,
-        priority: int = 0, row: int = 0,
+        part: Job | None = None, row: int = 0,
     ) -> None:  # fmt: skip
         self.source, self.number, self.job_class = source, number, job_class
         self.place = order.place(source, number)
-        self.size, self.demand, self.priority, self.row = size, demand, priority, row
+        self.size, self.demand, self.row, self.part = size, demand, row, part or Job()
+
+    @property
+    def due(self) -> float:
+        """By when it is on time [s]."""
+        return self.arrived + (math.inf if self.part.deadline is None else self.part.deadline)
 
 
 class Attempt:
@@ -56,6 +62,7 @@ class Attempt:
     disk = timed_out = 0.0
     spilled = expires = withheld = False
     factor = 1.0  # what slows its service
+    limit = math.inf  # how long it may wait [s]
 
     def __init__(self, job: LiveJob, sent: float, demand: float, answer: simpy.Event | None = None) -> None:
         self.job, self.number, self.sent, self.demand, self.answer = job, job.attempts, sent, demand, answer

@@ -48,7 +48,7 @@ class Jobs:
         classes = list(scenario.jobs.values())
         self.services = [self._drawer(scenario.service_law(i), random.SERVICE) for i in range(len(classes))]
         self.sizes = [None if job.size is None else self._drawer(job.size, random.SIZE) for job in classes]
-        self.priorities = [job.priority for job in classes]
+        self.classes = classes
         self.once = scenario.workers.demand == "job"
 
     def _drawer(self, law: Law, purpose: int) -> Callable[[int, int, int], float]:
@@ -67,9 +67,9 @@ class Jobs:
         if len(classes) > 1:
             u = self.chance.uniform(self.index, number, random.CLASS, 0)
             job_class = classes[next(i for i, share in enumerate(self.part.shares) if u < share)]
-        size = self.sizes[job_class]
+        size, its = self.sizes[job_class], self.classes[job_class]
         return LiveJob(
-            number, source=self.index, job_class=job_class, row=row, priority=self.priorities[job_class],
+            number, source=self.index, job_class=job_class, row=row, part=its,
             size=0.0 if size is None else float(round(size(number, row, 0))),
             demand=self.services[job_class](number, row, 0) if self.once else math.nan,
         )  # fmt: skip

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Protocol
 
 import simpy
 
 from backwater.components.memory import fits, slowed
 from backwater.components.queue import Queue, has_room
+from backwater.engines.reference.chance import Chance
 from backwater.engines.reference.disk import Disk
+from backwater.engines.reference.door import Door
 from backwater.engines.reference.jobs import Attempt
 from backwater.engines.reference.ledger import Ledger
+from backwater.engines.reference.lines import line_of
 from backwater.outcome import CANCELLED, DISK, DROPPED, MEMORY, REJECTED, WAITING
 
 
@@ -20,6 +24,7 @@ class Pool(Protocol):
     """What a queue needs to know of the workers behind it."""
 
     idle: list[int]
+    in_hand: dict[int, Attempt]
 
     def call(self, attempt: Attempt) -> None:
         """Hand an attempt to an idle worker."""
@@ -34,7 +39,10 @@ class Pool(Protocol):
 class BoundedQueue:
     """A queue of attempts in front of a ``WorkerPool``, with bounds, disciplines, memory and disk as ``part`` says."""
 
-    def __init__(self, env: simpy.Environment, part: Queue | None = None, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self, env: simpy.Environment, part: Queue | None = None, ledger: Ledger | None = None,
+        chance: Chance | None = None, levels: Sequence[int] = (0,),
+    ) -> None:  # fmt: skip
         self.env, self.part, self.ledger = env, part or Queue(), ledger or Ledger(env)
         self.capacity, self.capacity_bytes = self.part.bounds
         self.bounded = not math.isinf(min(self.capacity, self.capacity_bytes))
@@ -47,7 +55,10 @@ class BoundedQueue:
         self.skips = False  # whether workers skip what nobody waits for
         self.workers: Pool | None = None
         self.oldest: OrderedDict[Attempt, None] = OrderedDict()  # all that wait, in the order of acceptance
-        self.levels: dict[int, OrderedDict[Attempt, None]] = {}  # the same by priority, where that decides
+        chance = chance or Chance()
+        self.line = line_of(self.part, self.oldest, env, chance)
+        admission = self.part.admission
+        self.door = None if admission is None else Door(env, admission, chance, levels)
         self.used, self.in_memory = 0.0, 0.0
 
     def __len__(self) -> int:
@@ -55,9 +66,14 @@ class BoundedQueue:
 
     def offer(self, attempt: Attempt) -> bool:
         """Take an attempt in, or turn it away (False). An idle worker takes it at once."""
-        workers = self.workers
+        workers, door = self.workers, self.door
+        if door is not None and not door.admits(attempt.job, len(self), 0 if workers is None else len(workers.in_hand)):
+            self.ledger.reject(attempt)
+            return False
         if workers is not None and workers.idle:
             attempt.accepted = self.env.now
+            if door is not None:
+                door.at_once()
             workers.call(attempt)
             return True
         if self.bounded and not self._make_room(attempt.job.size):
@@ -72,14 +88,14 @@ class BoundedQueue:
         if self.part.overflow == "reject" or not has_room(0, 0.0, size, *bounds):
             return bool(has_room(len(self.oldest), self.used, size, *bounds))
         while not has_room(len(self.oldest), self.used, size, *bounds):
-            self._evict(next(iter(self.oldest)))
+            shed = self.part.overflow == "shed_oldest"
+            self._evict(next(iter(self.oldest)), REJECTED if shed else DROPPED)
         return True
 
-    def _evict(self, victim: Attempt) -> None:
-        """The oldest waiting attempt yields: it gets the 503, or vanishes and nobody is told."""
+    def _evict(self, victim: Attempt, outcome: int) -> None:
+        """A waiting attempt must leave: it gets the 503, or vanishes and nobody is told."""
         self._remove(victim)
-        victim.ended = self.env.now
-        victim.outcome = REJECTED if self.part.overflow == "shed_oldest" else DROPPED
+        victim.ended, victim.outcome = self.env.now, outcome
         answer = victim.answer
         if answer is not None and victim.outcome == DROPPED and victim.expires:
             return  # its client does not know, waits until its timeout, and closes the row then
@@ -91,8 +107,9 @@ class BoundedQueue:
         job, ledger = attempt.job, self.ledger
         attempt.accepted = self.env.now
         self.oldest[attempt] = None
-        if self.part.discipline == "priority":
-            self.levels.setdefault(job.priority, OrderedDict())[attempt] = None
+        self.line.join(attempt)
+        if self.door is not None:
+            self.door.joins(attempt, len(self.oldest) - 1)
         ledger.change((self.env.now, WAITING, job.job_class, 1.0))
         self._settle()
         if job.size > 0:
@@ -109,7 +126,7 @@ class BoundedQueue:
 
     def take(self) -> Attempt | None:
         """The attempt that is next, taken out; None where nobody waits."""
-        attempt = self._next_wanted()
+        attempt = self._next()
         if attempt is None:
             return None
         if self.slowdown is not None and self.slowdown.at == "start":
@@ -117,30 +134,24 @@ class BoundedQueue:
         self._remove(attempt, keep_on_disk=True)
         return attempt
 
-    def _next_wanted(self) -> Attempt | None:
-        """The next one that workers do not skip; those that they skip leave the queue."""
+    def _next(self) -> Attempt | None:
+        """Who is next and may be taken; those leave who come before and are skipped or turned out."""
         while self.oldest:
-            attempt = self._next()
-            if not self.skips or attempt.answer is not None:
+            attempt = self.line.next()
+            if self.skips and attempt.answer is None:
+                self.withdraw(attempt)
+            elif self.door is not None and not self.door.keeps(attempt, len(self) - 1):
+                self._evict(attempt, REJECTED)
+            else:
                 return attempt
-            self.withdraw(attempt)
+        if self.door is not None:
+            self.door.finds_nobody()
         return None
-
-    def _next(self) -> Attempt:
-        if self.part.discipline == "fifo":
-            return next(iter(self.oldest))
-        if self.part.discipline == "lifo":
-            return next(reversed(self.oldest))
-        return next(iter(self.levels[min(self.levels)]))
 
     def _remove(self, attempt: Attempt, *, keep_on_disk: bool = False) -> None:
         job, ledger = attempt.job, self.ledger
         del self.oldest[attempt]
-        if self.levels:
-            level = self.levels[job.priority]
-            del level[attempt]
-            if not level:
-                del self.levels[job.priority]
+        self.line.leave(attempt)
         ledger.change((self.env.now, WAITING, job.job_class, -1.0))
         self._settle()
         if job.size > 0:

@@ -38,9 +38,9 @@ class System:
         self.env, self.scenario, self.run = env, scenario, run
         deadlines = [math.inf if job.deadline is None else job.deadline for job in scenario.jobs.values()]
         self.ledger = Ledger(env, Fold(self.run, np.array(deadlines)))
-        self.queue = BoundedQueue(env, scenario.queue, self.ledger)
-        self.queue.skips = scenario.workers.abandoned == "skip"
         self.chance = Chance(self.run.seed, replication)
+        self.queue = BoundedQueue(env, scenario.queue, self.ledger, self.chance, scenario.levels)
+        self.queue.skips = scenario.workers.abandoned == "skip"
         self.faults = Faults(env, scenario.faults)
         self.workers = WorkerPool(env, self.queue, scenario.workers.count, faults=self.faults, chance=self.chance)
         self.arrived = 0

@@ -135,6 +135,8 @@ class WorkerPool:
         job.served += 1
         attempt.ended = self.env.now
         attempt.outcome = ABANDONED_COMPLETED if answer is None else FAILED if self._fails(attempt) else COMPLETED
+        if self.queue.door is not None:
+            self.queue.door.served(attempt, len(self.queue) + len(self.in_hand))
         self.ledger.close(attempt)
         self.ledger.change((self.env.now, BUSY, job.job_class, -1.0))
         if answer is not None:

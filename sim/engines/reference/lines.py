@@ -1,0 +1,150 @@
+"""Who is next: one class per discipline. All see those that wait in order of acceptance, as ``queue`` keeps them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+import simpy
+
+from backwater import random
+from backwater.components.queue import Queue, pick, stands, start_tag
+from backwater.engines.reference.chance import Chance
+from backwater.engines.reference.jobs import Attempt
+
+Waiting = OrderedDict[Attempt, None]
+
+
+class Line:
+    """First come, first served."""
+
+    def __init__(self, waiting: Waiting) -> None:
+        self.waiting = waiting
+
+    def join(self, attempt: Attempt) -> None:
+        """An attempt has been accepted."""
+
+    def leave(self, attempt: Attempt) -> None:
+        """It no longer waits."""
+
+    def next(self) -> Attempt:
+        """Who is next; somebody waits."""
+        return next(iter(self.waiting))
+
+
+class Newest(Line):
+    """Last come, first served."""
+
+    def next(self) -> Attempt:
+        return next(reversed(self.waiting))
+
+
+class AdaptiveLifo(Line):
+    """The newest while the queue stands, else the oldest."""
+
+    def __init__(self, waiting: Waiting, env: simpy.Environment, standing: float) -> None:
+        super().__init__(waiting)
+        self.env, self.standing, self.emptied = env, standing, 0.0
+
+    def join(self, attempt: Attempt) -> None:
+        if len(self.waiting) == 1:
+            self.emptied = self.env.now
+
+    def next(self) -> Attempt:
+        newest = stands(self.emptied, self.env.now, self.standing)
+        return next(reversed(self.waiting)) if newest else next(iter(self.waiting))
+
+
+class Priority(Line):
+    """By priority, 0 first, and in order of acceptance within one."""
+
+    def __init__(self, waiting: Waiting) -> None:
+        super().__init__(waiting)
+        self.levels: dict[int, Waiting] = {}
+
+    def join(self, attempt: Attempt) -> None:
+        self.levels.setdefault(attempt.job.part.priority, OrderedDict())[attempt] = None
+
+    def leave(self, attempt: Attempt) -> None:
+        level = self.levels[attempt.job.part.priority]
+        del level[attempt]
+        if not level:
+            del self.levels[attempt.job.part.priority]
+
+    def next(self) -> Attempt:
+        return next(iter(self.levels[min(self.levels)]))
+
+
+class Ranked(Line):
+    """The least ``rank(attempt)`` first, and in order of acceptance where that ties."""
+
+    def __init__(self, waiting: Waiting, rank: Callable[[Attempt], float]) -> None:
+        super().__init__(waiting)
+        self.rank, self.turn = rank, 0
+        self.heap: list[tuple[float, int, Attempt]] = []  # those that no longer wait leave it when they come up
+
+    def join(self, attempt: Attempt) -> None:
+        self.turn += 1
+        heappush(self.heap, (self.rank(attempt), self.turn, attempt))
+
+    def next(self) -> Attempt:
+        while self.heap[0][2] not in self.waiting:
+            heappop(self.heap)
+        return self.heap[0][2]
+
+
+class Fair(Ranked):
+    """Classes take turns, each by its weight: start-time fair queueing of attempts."""
+
+    def __init__(self, waiting: Waiting) -> None:
+        super().__init__(waiting, self._tag)
+        self.served_up_to = 0.0
+        self.last: dict[int, float] = {}
+
+    def _tag(self, attempt: Attempt) -> float:
+        job = attempt.job
+        tag: float = start_tag(self.served_up_to, self.last.get(job.job_class, 0.0))
+        self.last[job.job_class] = tag + 1.0 / job.part.weight
+        return tag
+
+    def next(self) -> Attempt:
+        attempt = super().next()
+        self.served_up_to = self.heap[0][0]
+        return attempt
+
+
+class AtRandom(Line):
+    """Anybody. They stand in places 0, 1, ...; the last one takes the place of one who leaves."""
+
+    def __init__(self, waiting: Waiting, chance: Chance) -> None:
+        super().__init__(waiting)
+        self.chance, self.asked = chance, 0
+        self.places: list[Attempt] = []
+        self.place: dict[Attempt, int] = {}
+
+    def join(self, attempt: Attempt) -> None:
+        self.place[attempt] = len(self.places)
+        self.places.append(attempt)
+
+    def leave(self, attempt: Attempt) -> None:
+        last, place = self.places.pop(), self.place.pop(attempt)
+        if last is not attempt:
+            self.places[place], self.place[last] = last, place
+
+    def next(self) -> Attempt:
+        u = self.chance.uniform(0, self.asked, random.PICK, 0)
+        self.asked += 1
+        return self.places[pick(u, len(self.places))]
+
+
+def line_of(part: Queue, waiting: Waiting, env: simpy.Environment, chance: Chance) -> Line:
+    """The line that a queue's discipline says."""
+    lines: dict[str, Callable[[], Line]] = {
+        "fifo": lambda: Line(waiting), "lifo": lambda: Newest(waiting), "priority": lambda: Priority(waiting),
+        "edf": lambda: Ranked(waiting, lambda attempt: attempt.job.due),
+        "sjf": lambda: Ranked(waiting, lambda attempt: attempt.demand), "fair": lambda: Fair(waiting),
+        "random": lambda: AtRandom(waiting, chance),
+        "adaptive_lifo": lambda: AdaptiveLifo(waiting, env, part.standing),
+    }  # fmt: skip
+    return lines[part.discipline]()
