@@ -6,7 +6,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from backwater.errors import check, nearest
-from backwater.models import llm_inference, thumbnails
+from backwater.models import (
+    herd,
+    llm_inference,
+    mongodb_retries,
+    overload,
+    retry_storm,
+    spill_collapse,
+    thumbnails,
+)
 from backwater.run import Run
 from backwater.scenario import Scenario
 
@@ -19,7 +27,10 @@ class Ready(NamedTuple):
     about: str
 
 
-_MODULES = {"thumbnails": thumbnails, "llm_inference": llm_inference}
+_MODULES = {
+    "thumbnails": thumbnails, "llm_inference": llm_inference, "overload": overload, "retry_storm": retry_storm,
+    "mongodb_retries": mongodb_retries, "spill_collapse": spill_collapse, "herd": herd,
+}  # fmt: skip
 MODELS = {
     name: Ready(getattr(module, name), module.RUN, (module.__doc__ or "").splitlines()[0])
     for name, module in _MODULES.items()

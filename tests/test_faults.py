@@ -19,6 +19,11 @@ def test_work_stands_still_while_its_worker_is_down_and_then_goes_on(tmp_path):
     assert serve(tmp_path, [0, 4], down) == [(0, 7), (7, 10)]
 
 
+def test_a_worker_may_finish_what_it_has_in_hand_before_it_is_down(tmp_path):
+    down = [{"kind": "workers_down", "start": "2 s", "duration": "4 s", "in_hand": "finish"}]
+    assert serve(tmp_path, [0, 1], down) == [(0, 3), (6, 9)]
+
+
 def test_the_last_workers_are_struck_and_take_work_again_when_they_are_back(tmp_path):
     down = [{"kind": "workers_down", "share": "1/2", "start": "1 s", "duration": "3 s"}]
     # Worker 1 rests when it is struck: job 1 waits for worker 0 until 3, job 2 for worker 1 until 4.

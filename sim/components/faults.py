@@ -41,13 +41,14 @@ def paces(faults: tuple[Fault, ...]) -> npt.NDArray[np.float64]:
 class Fault(Model):
     """Something that breaks at ``start`` for ``duration`` [s]; for good unless a duration is given.
 
-    kind    workers_down: they neither take nor do work; what they hold goes on when they are back
+    kind    workers_down: they take no work; see ``in_hand``
             workers_slow: their work takes ``factor`` times as long, what is in service included
             disk_slow: a disk operation asked for takes ``factor`` times as long
             errors: this share of the services ends with an error; the client may try again
             load: sources send ``factor`` times as much; a trace cannot
     share   of the workers (those of the highest numbers, rounded up) or of the answers [1]; all unless given
     factor  [1]
+    in_hand what workers that go down do with what they have in hand: pause it, or finish it and take nothing more
     """
 
     kind: Literal["workers_down", "workers_slow", "disk_slow", "errors", "load"]
@@ -55,6 +56,7 @@ class Fault(Model):
     duration: Time | None = None
     share: Share | None = None
     factor: float | None = Field(default=None, gt=0, le=1e6)
+    in_hand: Literal["pause", "finish"] = "pause"
 
     @field_validator("share", mode="before")
     @classmethod
@@ -72,6 +74,8 @@ class Fault(Model):
         check(self.kind in FACTORED or not factor, "factor", self.factor, f"has no meaning for {self.kind}")
         check(self.kind not in FACTORED or factor, "factor", None, f"must be given for {self.kind}")
         check(self.kind != "errors" or share, "share", None, "must be given for errors")
+        finishes = self.in_hand == "finish"
+        check(not finishes or self.kind == "workers_down", "in_hand", self.in_hand, f"has no meaning for {self.kind}")
         check(self.duration is None or self.duration > 0, "duration", self.duration, "must be above 0")
         return self
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from backwater import order
 from backwater.components.faults import struck
 from backwater.engines.compiled import calendar, workers
-from backwater.engines.compiled.layout import DISK_SLOW, ERRORS, WORKERS_DOWN, WORKERS_SLOW
+from backwater.engines.compiled.layout import DISK_SLOW, ERRORS, WORKERS_SLOW
 from backwater.jit import compiled, inner
 
 
@@ -21,14 +21,17 @@ def put_down(world):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _pace(world, worker):  # type: ignore[no-untyped-def]
-    """How fast a worker works now [1]; 0 where it is down."""
-    pace, count = 1.0, world.plan[0].workers
+def _strike(world, worker):  # type: ignore[no-untyped-def]
+    """How fast a worker works now [1], 0 where it stands still, and whether it takes no work."""
+    pace, off, count = 1.0, 0, world.plan[0].workers
     for index in range(len(world.faults)):
         fault = world.faults[index]
         if fault.on and fault.kind <= WORKERS_SLOW and struck(worker, count, fault.share):
-            pace = 0.0 if fault.kind == WORKERS_DOWN else pace / fault.factor
-    return pace
+            if fault.kind == WORKERS_SLOW:
+                pace /= fault.factor
+            else:
+                pace, off = 0.0 if fault.pauses else pace, 1
+    workers.strike(world, worker, pace, off)
 
 
 @inner
@@ -47,4 +50,4 @@ def change(world, what):  # type: ignore[no-untyped-def]
     if plan.retimes:
         state.struck = 1
         for worker in range(plan.workers):
-            workers.set_pace(world, worker, _pace(world, worker))
+            _strike(world, worker)

@@ -174,6 +174,7 @@ def _faults(scenario: Scenario) -> Records:
     for record, part in zip(faults, scenario.faults, strict=True):
         record["kind"], record["start"], record["stop"] = FAULTS[part.kind], part.start, part.stop
         record["share"], record["factor"] = part.portion, part.times
+        record["pauses"] = part.in_hand == "pause"
     return faults
 
 

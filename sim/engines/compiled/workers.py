@@ -122,15 +122,15 @@ def settle(world):  # type: ignore[no-untyped-def]
 
 
 @inner
-def set_pace(world, worker, pace):  # type: ignore[no-untyped-def]
-    """Faults let a worker work at this pace; one that is down does not rest, and one that is back takes who is next."""
-    its, was = world.workers[worker], world.workers[worker].pace
-    its.pace = pace
-    if its.holds != NONE:
+def strike(world, worker, pace, off):  # type: ignore[no-untyped-def]
+    """Faults let a worker work at this pace; one that is off does not rest, and one that is back takes who is next."""
+    its, was = world.workers[worker], world.workers[worker].off
+    its.pace, its.off = pace, off
+    if its.holds != NONE or was == off:
         return
-    if was > 0.0 and pace == 0.0:
+    if off:
         _leave_idle(world, worker)
-    elif was == 0.0 and pace > 0.0:
+    else:
         free(world, worker)
 
 
@@ -152,10 +152,10 @@ def _later(world, attempt, delay, rank):  # type: ignore[no-untyped-def]
 
 @inlined
 def free(world, worker):  # type: ignore[no-untyped-def]
-    """A worker takes whoever is next, or rests; one that is down does neither."""
+    """A worker takes whoever is next, or rests; one that is off does neither."""
     if world.plan[0].retimes:
         world.workers[worker].holds = NONE
-        if world.workers[worker].pace == 0.0:
+        if world.workers[worker].off:
             return
     slot = queue.take(world)
     if slot != NONE:

@@ -72,13 +72,14 @@ DRAWN = np.dtype([
     ("gap", "f8", (AHEAD,)), ("size", "f8", (AHEAD,)), ("demand", "f8", (AHEAD,)), ("kind", "i8", (AHEAD,)),
 ])  # fmt: skip
 #: A worker. pace: how fast it works as faults allow [1], 0 where it is down; speed: at which its service goes; left:
-#: what was left of that at ``since`` [s]; due: when it ends; holds: the slot of the attempt in its hands.
+#: what was left of that at ``since`` [s]; due: when it ends; holds: the slot of the attempt in its hands; off: it takes
+#: no work.
 WORKER = np.dtype([
-    ("pace", "f8"), ("speed", "f8"), ("left", "f8"), ("since", "f8"), ("due", "f8"), ("holds", "i8"),
+    ("pace", "f8"), ("speed", "f8"), ("left", "f8"), ("since", "f8"), ("due", "f8"), ("holds", "i8"), ("off", "i8"),
 ])  # fmt: skip
 #: A fault and whether it lasts now; see ``components.faults``.
 FAULT = np.dtype([
-    ("kind", "i8"), ("on", "i8"), ("start", "f8"), ("stop", "f8"), ("share", "f8"), ("factor", "f8"),
+    ("kind", "i8"), ("on", "i8"), ("start", "f8"), ("stop", "f8"), ("share", "f8"), ("factor", "f8"), ("pauses", "i8"),
 ])  # fmt: skip
 #: Those of a level of priority who wait, first and last.
 LEVEL = np.dtype([("first", "i8"), ("last", "i8")])

@@ -40,12 +40,16 @@ class Faults:
         return [part for part, on in zip(self.parts, self.on, strict=True) if on and part.kind in kinds]
 
     def pace(self, worker: int, count: int) -> float:
-        """How fast one of ``count`` workers works now [1]; 0 where it is down."""
+        """How fast one of ``count`` workers does what it has in hand now [1]; 0 where it stands still."""
         pace = 1.0
         for part in self.active("workers_down", "workers_slow"):
-            if struck(worker, count, part.portion):
+            if struck(worker, count, part.portion) and part.in_hand == "pause":
                 pace = 0.0 if part.kind == "workers_down" else pace / part.times
         return pace
+
+    def off(self, worker: int, count: int) -> bool:
+        """Whether one of ``count`` workers takes no work now."""
+        return any(struck(worker, count, part.portion) for part in self.active("workers_down"))
 
     @property
     def disk_factor(self) -> float:

@@ -33,7 +33,8 @@ class WorkerPool:
         self.env, self.queue, self.ledger = env, queue, ledger or queue.ledger
         self.faults, self.chance = faults or Faults(env), chance or Chance()
         self.idle = list(range(count))  # a heap
-        self.pace = [1.0] * count  # as faults allow; 0 where one is down
+        self.pace = [1.0] * count  # as faults allow; 0 where one stands still
+        self.off = [False] * count  # whether one takes no work
         self.speed = [1.0] * count  # at which what is in service goes
         self.settles = False  # whether speeds will be settled at the end of this event
         self.shifts: dict[int, simpy.Process] = {}
@@ -67,10 +68,10 @@ class WorkerPool:
             except simpy.Interrupt:
                 pass  # the client stopped it, and has written that down
             del self.in_hand[number]
-            attempt = self.queue.take() if self.pace[number] > 0 else None
+            attempt = None if self.off[number] else self.queue.take()
             if attempt is not None:
                 self._hold(number, attempt)
-        if self.pace[number] > 0:
+        if not self.off[number]:
             heappush(self.idle, number)
 
     def _read(self, attempt: Attempt) -> simpy.Event:
@@ -96,15 +97,16 @@ class WorkerPool:
     def _struck(self) -> None:
         """A fault has begun or ended: workers that are back take whoever is next."""
         self.queue.disk.factor = self.faults.disk_factor
-        before, count = self.pace, len(self.pace)
+        before, count = self.off, len(self.off)
         self.pace = [self.faults.pace(number, count) for number in range(count)]
-        for number, (was, now) in enumerate(zip(before, self.pace, strict=True)):
-            if number in self.in_hand:
+        self.off = [self.faults.off(number, count) for number in range(count)]
+        for number, (was, now) in enumerate(zip(before, self.off, strict=True)):
+            if number in self.in_hand or was == now:
                 continue
-            if was > 0 and now == 0:
+            if now:
                 self.idle.remove(number)
                 heapify(self.idle)
-            elif was == 0 and now > 0:
+            else:
                 attempt = self.queue.take()
                 if attempt is None:
                     heappush(self.idle, number)
