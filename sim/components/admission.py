@@ -126,7 +126,7 @@ class Red(Model):
 
     low, high    average below which none is turned away, and from which all are
     probability  of a 503 just below ``high`` [1]
-    weight       of the present number in the average [1]
+    weight       of the present number in the average, which changes when an attempt comes and at no other time [1]
     Source: Floyd and Jacobson, "Random early detection gateways", IEEE/ACM ToN 1993.
     """
 
@@ -187,11 +187,14 @@ class CoDel(Model):
 class ConcurrencyLimit(Model):
     """A limit on attempts waiting and in service that follows how long they take.
 
-    algorithm  aimd: times ``backoff`` after a time above ``timeout`` or one for which nobody waits, else one more
-               gradient2: follows the ratio of the long-run time to the present one
-               vegas: follows how many seem to wait, by the least time ever seen
+    algorithm  aimd: times ``backoff``, rounded down, after a time above ``timeout`` [s] or one for which nobody waits,
+               else one more
+               gradient2: the limit times the ratio of the long-run time, over about ``window`` of them, to the present
+               one, never below a half, and ``room`` more; ``smoothing`` of the way there at each time. Recent versions
+               have ``tolerance`` 1.5
+               vegas: follows how many seem to wait, by the least time ever seen; it never probes for another one
     initial, least, most  the limit at time 0, and its bounds
-    Source: Netflix, concurrency-limits.
+    It grows only while at least half of it is used. Source: Netflix, concurrency-limits.
     """
 
     kind: Literal["limit"] = "limit"

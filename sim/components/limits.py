@@ -36,7 +36,7 @@ def _vegas(memory, took, inside, late):  # type: ignore[no-untyped-def]
     if memory[2] == 0.0 or took < memory[1]:
         memory[1], memory[2] = took, 1.0
         return limit
-    step = max(1.0, math.log10(limit))
+    step = max(1.0, math.floor(math.log10(limit)))
     if late:
         return limit - step
     if inside * 2 < limit:
@@ -53,7 +53,7 @@ def adapt(params, memory, took, inside, late):  # type: ignore[no-untyped-def]
     if params[1] == AIMD:
         limit = memory[0]
         if late or took > params[5]:
-            limit *= params[4]
+            limit = min(limit - 1.0, math.floor(limit * params[4]))
         elif 2 * inside >= limit:
             limit += 1.0
     elif params[1] == GRADIENT2:
