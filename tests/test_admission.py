@@ -85,8 +85,8 @@ class TestCoDel:
                 now += 1
             else:
                 dropped.append(now)
-        # It left at 400, after 5 drops (count 5); it may begin again an interval after the next long wait, at 401, so at
-        # 501, within 16 intervals, with the count at 5 - 1 = 4: then after 100 / sqrt(4) = 50, + 100 / sqrt(5) = 44.7,
+        # It left at 400, after 5 drops (count 5); it may begin again an interval after the next long wait, at 401, so
+        # at 501, within 16 intervals, with the count at 5 - 1 = 4: then after 100 / sqrt(4) = 50, + 100 / sqrt(5) = 44.7,
         # + 100 / sqrt(6) = 40.8, + 100 / sqrt(7) = 37.8.
         assert dropped == [100, 200, 271, 329, 379, 501, 551, 596, 637, 675]
 
@@ -132,8 +132,8 @@ class TestLimits:
     def test_gradient2(self):
         part = bw.ConcurrencyLimit(initial=20)
         times = [(1, 20, False), (1, 20, False), (2, 20, False), (1, 10, False)]
-        # 20 + 0.2 * 4; again; the long-run mean of 1, 1, 2 is 4/3: 0.8 * 21.6 + 0.2 * (21.6 * 2/3 + 4); 10 of 20.96: less
-        # than half is used
+        # 20 + 0.2 * 4; again; the long-run mean of 1, 1, 2 is 4/3: 0.8 * 21.6 + 0.2 * (21.6 * 2/3 + 4); 10 of 20.96:
+        # less than half is used
         assert self.follow(part, times) == pytest.approx([20.8, 21.6, 20.96, 20.96])
         # The mean of 1, 9 and 1 is 11/3, more than twice the present 1, so it is cut by a tenth, to 3.3: gradient 1.
         # Of 1, 9: 5 / 9 = 0.556.
