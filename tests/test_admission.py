@@ -86,8 +86,8 @@ class TestCoDel:
             else:
                 dropped.append(now)
         # It left at 400, after 5 drops (count 5); it may begin again an interval after the next long wait, at 401, so
-        # at 501, within 16 intervals, with the count at 5 - 1 = 4: then after 100 / sqrt(4) = 50, + 100 / sqrt(5) = 44.7,
-        # + 100 / sqrt(6) = 40.8, + 100 / sqrt(7) = 37.8.
+        # at 501, within 16 intervals, with the count at 5 - 1 = 4: then after 100 / sqrt(4) = 50, + 100 / sqrt(5) =
+        # 44.7, + 100 / sqrt(6) = 40.8, + 100 / sqrt(7) = 37.8.
         assert dropped == [100, 200, 271, 329, 379, 501, 551, 596, 637, 675]
 
     def test_it_does_not_empty_the_queue(self):
