@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import njit, types
 
 EVERY = 5.0  # how often a compilation shows that it is alive [s]
 
@@ -39,6 +39,7 @@ def _kept(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             made = njit(cache=True, **options)(function)
         except RuntimeError:  # there is no folder that can be written
             return njit(**options)(function)
+        made.get_call_template = _by_kind(made.get_call_template)
         kept = made._cache
         kept._cache_file._source_stamp = source_digest()
         kept.load_overload = _or_nothing(kept.load_overload)
@@ -46,6 +47,19 @@ def _kept(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         return made
 
     return decorate
+
+
+def _by_kind(template: Callable[..., Any]) -> Callable[..., Any]:
+    """One version of a function for all whole numbers, where Numba would compile one for each constant."""
+
+    def plain(given: Any) -> Any:
+        given = types.unliteral(given)
+        return types.int64 if given == types.int32 else given
+
+    def asked(args: Any, kws: dict[str, Any]) -> Any:
+        return template(tuple(plain(arg) for arg in args), {name: plain(arg) for name, arg in kws.items()})
+
+    return asked
 
 
 def _or_nothing(work: Callable[..., Any]) -> Callable[..., Any]:
