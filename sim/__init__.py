@@ -26,6 +26,7 @@ from backwater.components.faults import Fault
 from backwater.components.flow import MMPP
 from backwater.components.jobs import Job
 from backwater.components.memory import Memory, Slowdown
+from backwater.components.notify import Poll, Push
 from backwater.components.queue import Queue
 from backwater.components.trace import Trace
 from backwater.components.workers import Workers
@@ -69,7 +70,7 @@ _LATER = {
 __all__ = [
     "Scenario", "load", "loads", "dump", "dumps", "json_schema", "model",
     "Poisson", "Periodic", "Renewal", "MMPP", "Profile", "Bursts", "Trace", "Closed",
-    "Job", "Client", "Retry", "Proxy", "TokenBucket", "GrpcThrottle", "Ratio", "Breaker", "Throttle",
+    "Job", "Client", "Retry", "Proxy", "TokenBucket", "GrpcThrottle", "Ratio", "Breaker", "Throttle", "Push", "Poll",
     "Queue", "Memory", "Slowdown", "RateLimit", "Red", "CoDel", "ConcurrencyLimit", "Dagor", "Workers", "Fault",
     "Constant", "Exponential", "Erlang", "Gamma", "LogNormal", "Weibull", "HyperExponential", "Pareto", "Uniform",
     "PhaseType", "Empirical", "Histogram", "Mixture", "Scipy", "Linear",

@@ -44,7 +44,10 @@ def of(outcome: Outcome) -> list[Event]:
 
     for row in outcome.attempts:
         _tell(row, sent.get((row[0], row[1], row[3] + 1)), say)
+    done = {(row[0], row[1]): row[9] for row in outcome.attempts if row[16] == COMPLETED}
     for row in outcome.jobs:
+        if JOB_OUTCOMES[int(row[6])] == "completed" and row[4] > done[row[0], row[1]]:
+            say(order.POLL, row[4], row, 0, "its client asks and finds it completed")
         if JOB_OUTCOMES[int(row[6])] == "gave_up":
             say(order.RETRY + 0.5, row[4], row, 0, f"gave up after {row[5]:.0f} attempts")
     found.sort(key=lambda pair: pair[0])

@@ -238,7 +238,7 @@ def fold_attempts(books, rows):  # type: ignore[no-untyped-def]
 
 @inlined
 def _job_resolved(books, job, result, life, at):  # type: ignore[no-untyped-def]
-    """A job that ended with an answer, in a cell to which it belongs."""
+    """A job that ended with an answer, in a cell to which it belongs; its caller had been released."""
     cell, due = books.cells[at], books.deadlines[int(job.job_class)]
     cell.resolved += 1
     if result == o.JOB_COMPLETED:
@@ -252,7 +252,7 @@ def _job_resolved(books, job, result, life, at):  # type: ignore[no-untyped-def]
         cell.on_time += result == o.JOB_COMPLETED and life <= due
     if at >= MAIN * books.places:
         cell.job_attempts += job.attempts
-        _note(books, at, BLOCKED, life)
+        _note(books, at, BLOCKED, job.released - job.arrived)
         if result == o.JOB_COMPLETED:
             _note(books, at, LATENCY, life)
 

@@ -6,6 +6,7 @@ import math
 
 from backwater.components.arrivals import Bursts, Periodic, Poisson
 from backwater.components.client import Client
+from backwater.components.notify import Poll
 from backwater.distributions import Constant, Exponential, Law, Linear
 from backwater.scenario import Producer, Scenario, mean_of
 from backwater.units import human
@@ -59,7 +60,7 @@ def _steady(scenario: Scenario) -> str:
     if bounded:
         return "yes: the queue is bounded" + ("; overloaded, so it stays full" if scenario.load >= 1 else "")
     if scenario.load >= 1:
-        patient = any(p.client.attempt_timeout is None and p.client.total_timeout is None for p in scenario.producers)
+        patient = any(_stays(p.client) for p in scenario.producers)
         return (
             "no: more work comes than can be done, and nothing bounds the queue" if patient else "only through timeouts"
         )
@@ -69,6 +70,11 @@ def _steady(scenario: Scenario) -> str:
         if retries
         else "yes: the load is below 1"
     )
+
+
+def _stays(client: Client) -> bool:
+    """Whether no timeout ends a job that has been accepted."""
+    return client.mode == "async" or (client.attempt_timeout is None and client.total_timeout is None)
 
 
 def _room(scenario: Scenario) -> list[tuple[str, str]]:
@@ -115,6 +121,8 @@ def _patience(producer: Producer, scenario: Scenario) -> list[tuple[str, str]]:
     """What each timeout is in words, and how long a client persists against how long a burst lasts."""
     client, whose = producer.client, "" if len(scenario.producers) == 1 else f" of {producer.name}"
     out = [(f"timeouts{whose}", _timeouts(client))]
+    if client.mode == "async":
+        out.append((f"callers{whose}", f"go on once their job is accepted; its result {_news(client)}"))
     if client.retry is None:
         return [*out, (f"retries{whose}", "none: a 503 is final")]
     lasts = persistence(client)
@@ -128,7 +136,15 @@ def _patience(producer: Producer, scenario: Scenario) -> list[tuple[str, str]]:
     return [*out, (f"retries{whose}", text)]
 
 
+def _news(client: Client) -> str:
+    notify = client.notify
+    return f"is asked for every {human(notify.every, 'time')}" if isinstance(notify, Poll) else "is told them at once"
+
+
 def _timeouts(client: Client) -> str:
+    if client.mode == "async":
+        given = client.attempt_timeout is not None or client.total_timeout is not None
+        return "cover acceptance only" if given else "none"
     parts = []
     if client.attempt_timeout is not None and not isinstance(client.attempt_timeout, Linear):
         patience = human(client.attempt_timeout.average, "time")

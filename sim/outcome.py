@@ -51,6 +51,7 @@ JOB = (
     Column("ended", "s", "when its client was done with it; the end of the run if it was not"),
     Column("attempts", "", "how often it was sent"),
     Column("outcome", "", "see JOB_OUTCOMES"),
+    Column("released", "s", "when its caller went on: as ended, in async mode when first accepted", "still blocked"),
 )
 ATTEMPT_OUTCOMES = (
     "rejected",
@@ -68,8 +69,8 @@ JOB_OUTCOMES = ("completed", "gave_up", "dropped", "lost", "dead_lettered", "unf
 JOB_COMPLETED, JOB_GAVE_UP, JOB_DROPPED, JOB_LOST, JOB_DEAD_LETTERED, JOB_UNFINISHED = range(6)
 
 # Changes of state are rows (time [s], gauge, class, by how much).
-GAUGES = ("alive", "waiting", "busy", "backoff", "memory", "disk")
-ALIVE, WAITING, BUSY, BACKOFF, MEMORY, DISK = range(6)
+GAUGES = ("alive", "waiting", "busy", "backoff", "memory", "disk", "unheard")
+ALIVE, WAITING, BUSY, BACKOFF, MEMORY, DISK, UNHEARD = range(7)
 
 # Sums and counts over rows: of attempts by when they were sent; of services and of jobs by when they ended.
 COUNTERS = (
@@ -171,8 +172,8 @@ def audit(outcome: Outcome, capacity: float) -> None:
         _equal("jobs that ended", ended, c["resolved"])
         _equal("jobs that arrived and those that ended or remain", c["arrived"], ended + c["unfinished"])
         _equal("jobs alive at the end and rows of unfinished ones", left[ALIVE, index], c["unfinished"])
-        live = left[BACKOFF, index] + c["awaited"] - c["dropped"]
-        _equal("unfinished jobs and those in backoff or waiting for an answer", c["unfinished"], live)
+        live = left[BACKOFF, index] + left[UNHEARD, index] + c["awaited"] - c["dropped"]
+        _equal("unfinished jobs and those in backoff, waiting for an answer or to be polled", c["unfinished"], live)
         _equal("attempts sent and rows of attempts", c["job_attempts"], c["attempts"])
         _close("busy time of the workers and the service given", areas[BUSY, index], c["busy_time"])
         _close("Little's law: waiting over time and the sum of waits", areas[WAITING, index], c["waited"])

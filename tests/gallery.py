@@ -145,7 +145,7 @@ def clients() -> dict[str, bw.Scenario]:
         "patience with the job, stopped": patient("cancel", attempt_timeout=None, total_timeout="1 s"),
         "one demand per attempt": one(flood, bw.Exponential(mean="300 ms"), queue=room, client={"retry": RETRY},
                                       workers={"demand": "attempt"}),
-        **gated(),
+        **gated(), **asynchronous(),
         "an overload that retries": one(bw.Poisson(rate="20/s"), "500 ms", 2, queue={"capacity": 5}, client={
             "attempt_timeout": "2 s", "retry": RETRY}),
     }  # fmt: skip
@@ -186,6 +186,45 @@ def gated() -> dict[str, bw.Scenario]:
                                workers={"abandoned": "skip"}, queue={}),
         "skipped, from disk": client({}, jobs=PAIR, service="700 ms", workers={"abandoned": "skip"}, queue={
             "memory": DISK, "discipline": "priority", "capacity": 6, "overflow": "drop_oldest"}),
+    }  # fmt: skip
+
+
+def asynchronous() -> dict[str, bw.Scenario]:
+    """Callers that go on once their job is accepted."""
+    flood, errors = bw.Poisson(rate="5/s"), [{"kind": "errors", "share": 0.5, "start": "5 s", "duration": "9 s"}]
+    poll, slow_poll = {"kind": "poll", "every": "700 ms"}, {"kind": "poll", "every": "250 ms"}
+
+    def client(given=None, policy=RETRY, **parts) -> bw.Scenario:
+        given = {"mode": "async", "retry": policy, "attempt_timeout": "2 s", **(given or {})}
+        return one(**{"arrivals": flood, "service": "300 ms", "client": given, "queue": {"capacity": 4},
+                      "faults": errors, **parts})  # fmt: skip
+
+    people = bw.Closed(clients=6, think=bw.Exponential(mean="2 s"))
+    shedding = {"capacity": 2, "overflow": "shed_oldest", "retry_after": "600 ms", "backlog": 2}
+    proxy = {"retry": STIFF, "retry_budget": {"kind": "ratio", "share": 0.2, "min_rate": "1/s", "window": "4 s"}}
+    return {
+        "async": client(), "async, polled": client({"notify": poll}),
+        "async, ties": client({"notify": slow_poll}, TIED, arrivals=TICK, service="500 ms"),
+        "async, no retries, polled": client({"notify": poll, "retry": None}),
+        "async, given up": client({"total_timeout": "500 ms"}, queue={"capacity": 0}, faults=()),
+        "async, given up, closed": client({"total_timeout": "700 ms", "notify": poll}, arrivals=bw.Closed(
+            clients=90, think="3 s"), queue={"capacity": 3}),
+        "async, shed": client({"notify": poll}, queue=shedding), "async, shed, told": client({}, queue=shedding),
+        "async, dropped": client({"notify": poll}, queue={"capacity": 2, "overflow": "drop_oldest"}),
+        "async, turned out": client({"notify": poll}, service="700 ms", queue={"admission": {
+            "kind": "codel", "target": "100 ms", "interval": "400 ms"}}),
+        "async, closed": client({}, arrivals=people, queue={}),
+        "async, closed, ties": client({"notify": slow_poll}, STIFF, arrivals=bw.Closed(clients=3, think="500 ms"),
+                                      queue={"capacity": 2}),
+        "async, closed, two kinds": bw.Scenario(
+            arrivals={"fire": bw.Closed(clients=4, think="1 s", client={"mode": "async", "retry": STIFF}),
+                      "wait": bw.Closed(clients=4, think="1 s")}, workers={"service": "250 ms"},
+            queue={"capacity": 2}),
+        "async, from disk": client({"notify": poll}, jobs=PAIR, queue={"memory": DISK, "discipline": "lifo"}),
+        "async, everything": client({"notify": poll, "proxy": proxy, "breaker": {"min_attempts": 4, "open_for": "1 s"},
+                                     "throttle": {"k": 1.5, "window": "5 s"}, "total_timeout": "3 s",
+                                     "retry_budget": {"kind": "token_bucket", "capacity": 20, "cost": 5,
+                                                      "per_success": 1, "refund": True}}, queue={"capacity": 1}),
     }  # fmt: skip
 
 

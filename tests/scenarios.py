@@ -40,6 +40,9 @@ def clients(draw) -> dict:
         client["attempt_timeout"] = draw(times.flatmap(laws))
     if draw(st.booleans()):
         client["total_timeout"] = draw(st.sampled_from(["1 s", "4 s", "10 s"]))
+    if draw(st.sampled_from([False, False, True])):
+        client["mode"] = "async"
+        client["notify"] = draw(st.sampled_from(["push", {"kind": "poll", "every": "500 ms"}]))
     return client
 
 

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from backwater.base import Model
 from backwater.components.breaker import Breaker, Throttle
 from backwater.components.budget import Budget
+from backwater.components.notify import Notify, Push
 from backwater.distributions import TimeLaw
 from backwater.errors import ScenarioError, check
 from backwater.jit import compiled
@@ -140,6 +141,10 @@ class Client(Model):
     throttle         sends only a share of the attempts while too many fail
     proxy            what tries again before the client hears of a failure; timeouts are those of its attempts
     honours_retry_after  whether it waits at least as long as a 503 asks
+    mode             sync: its caller is blocked until the answer; async: until the job is accepted. Then timeouts cover
+                     only that, and nobody gives up afterwards. To budgets, breakers, throttles and proxies acceptance
+                     is the success of the call; an error that is heard of later may be tried again like any other
+    notify           how the result of an accepted job arrives in async mode: push, or poll every so often
     """
 
     attempt_timeout: TimeLaw | None = None
@@ -151,6 +156,8 @@ class Client(Model):
     throttle: Throttle | None = None
     proxy: Proxy | None = None
     honours_retry_after: bool = True
+    mode: Literal["sync", "async"] = "sync"
+    notify: Notify = Push()
 
     @model_validator(mode="after")
     def _fits(self) -> Client:
@@ -162,4 +169,6 @@ class Client(Model):
             self.total_timeout,
             "must be above 0",
         )
+        waits = self.mode == "sync" and self.notify != Push()
+        check(not waits, "notify", "poll", 'must come with mode = "async": in sync the caller waits for the answer')
         return self

@@ -17,7 +17,8 @@ CLIENTS = 1_000_000
 class Closed(Source):
     """``clients`` that each ``think`` [s], send a job, wait until it has ended, however it ends, and think again.
 
-    All think at time 0. ``scale``, and a fault of the load while it lasts, divide the times to think.
+    A client in async mode thinks again once its job is accepted. All think at time 0. ``scale``, and a fault of the
+    load while it lasts, divide the times to think.
     """
 
     kind: Literal["closed"] = "closed"

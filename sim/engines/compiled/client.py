@@ -6,7 +6,7 @@ import math
 
 from backwater import order, random
 from backwater.components import client as rules
-from backwater.engines.compiled import calendar, door, gates, ledger, producer, queue, timeouts, workers
+from backwater.engines.compiled import calendar, callers, door, gates, ledger, producer, queue, timeouts, workers
 from backwater.engines.compiled.layout import CANCEL, LEAVE
 from backwater.engines.compiled.world import DROPPED as VANISHED
 from backwater.engines.compiled.world import NONE, WAITING
@@ -43,27 +43,33 @@ def send(world, slot):  # type: ignore[no-untyped-def]
     else:
         ledger.reject(world, job, 0)
         return REJECTED
-    timeouts.watch(world, attempt)
+    if world.senders[job.source].goes_on:
+        callers.go_on(world, slot)
+    else:
+        timeouts.watch(world, attempt)
     return NONE
 
 
 @inlined
-def learn(world, slot, result):  # type: ignore[no-untyped-def]
-    """A client learns what came of its attempt, and goes on."""
+def learn(world, slot, result, polled):  # type: ignore[no-untyped-def]
+    """A client learns what came of its attempt, and goes on; one that polls only once it has ``polled``."""
     job, pause = world.jobs[slot], -1.0
+    if world.senders[job.source].goes_on and not polled and callers.is_polled(world, slot, result):
+        return
     if result in (REJECTED, TIMED_OUT, FAILED, WITHHELD):
         pause = _pause(world, job, result)
-    elif result != EXPIRED and world.senders[job.source].gated:
+    elif result != EXPIRED and world.senders[job.source].gated and not job.heard:
         gates.hear(world, job, result == COMPLETED)
     if pause >= 0.0:
-        job.backing_off = 1
+        job.backing_off, job.heard = 1, 0
         now = world.state[0].now
         change(world.books, now, BACKOFF, job.job_class, 1.0)
         calendar.add(world, now + pause, order.at(order.RETRY, job.place, job.attempts), job.ref)
         return
     timeouts.unlimit(world, job)
+    blocked = job.released != job.released
     ledger.end(world, slot, JOB_COMPLETED if result == COMPLETED else JOB_DROPPED if result == DROPPED else JOB_GAVE_UP)
-    if world.senders[job.source].clients:
+    if blocked and world.senders[job.source].clients:
         producer.think(world, job.source, job.row, job.number, 0)
 
 
@@ -71,10 +77,10 @@ def learn(world, slot, result):  # type: ignore[no-untyped-def]
 def _pause(world, job, result):  # type: ignore[no-untyped-def]
     """How long to back off before the next attempt [s]; below 0 for no more attempts."""
     plan, sender, pause = world.plan[0], world.senders[job.source], -1.0
-    if result != WITHHELD and sender.proxy != NONE:
+    if result != WITHHELD and sender.proxy != NONE and not job.heard:
         pause = _proxy_pause(world, job, result)
     if pause < 0.0:
-        if result != WITHHELD and sender.gated:
+        if result != WITHHELD and sender.gated and not job.heard:
             gates.hear(world, job, False)
         pause = _own_pause(world, job, result)
     return max(pause, plan.retry_after) if result == REJECTED and sender.honours and pause >= 0.0 else pause

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from backwater import order
-from backwater.engines.compiled import calendar, client, faults, ledger, producer, queue, timeouts, workers
+from backwater.engines.compiled import calendar, callers, client, faults, ledger, producer, queue, timeouts, workers
 from backwater.engines.compiled.world import DROPPED as VANISHED
-from backwater.engines.compiled.world import FREE, NONE, READING, SERVING
+from backwater.engines.compiled.world import FREE, IN_CALENDAR, NONE, READING, SERVING
 from backwater.jit import allocating, compiled, inlined, inner, kernel, rule
 from backwater.measure import cross
 from backwater.outcome import COMPLETED, DROPPED, REJECTED, UNFINISHED
@@ -38,12 +38,12 @@ def compact(world):  # type: ignore[no-untyped-def]
 def _holds(world, when, key, ref):  # type: ignore[no-untyped-def]
     """Whether an event of the calendar still means something."""
     rank, slot = key >> order.RANK_SHIFT, calendar.slot_of(ref)
-    if ref < 0 or rank == order.FAULT or rank == order.ARRIVAL:
+    if ref < 0 or rank == order.FAULT or rank == order.ARRIVAL or rank == order.POLL:
         return True
     if rank == order.RETRY:
         return world.jobs[slot].ref == ref and world.jobs[slot].backing_off == 1
     if rank == order.TIMEOUT and key & order.ATTEMPT_MAX == 0:
-        return world.jobs[slot].ref == ref and world.jobs[slot].begun == 1
+        return world.jobs[slot].ref == ref and world.jobs[slot].listed == IN_CALENDAR
     attempt = world.attempts[slot]
     if attempt.ref != ref:
         return False
@@ -112,19 +112,24 @@ def _next_evicted(world):  # type: ignore[no-untyped-def]
 
 @inner
 def _seldom(world, rank, ref):  # type: ignore[no-untyped-def]
-    """A fault, the end of a disk read, or a job of a closed population: returns the slot of a job to send, or NONE."""
+    """A fault, a poll, the end of a disk read, or a job of a closed population.
+
+    Returns the slot of a job to send, that of one whose client learns something, or NONE, and what that learns.
+    """
     slot = calendar.slot_of(ref)
     if rank == order.FAULT:
         faults.change(world, ref)
     elif rank == order.ARRIVAL:
-        return producer.think_over(world, ref)
+        return producer.think_over(world, ref), NONE, COMPLETED
+    elif rank == order.POLL:
+        return NONE, slot, callers.poll(world, slot)
     elif world.attempts[slot].ref == ref:
         attempt = world.attempts[slot]
         queue.leave_disk(world, attempt)
         workers.serve(world, attempt)
     else:
         world.state[0].stale -= 1
-    return NONE
+    return NONE, NONE, COMPLETED
 
 
 @kernel
@@ -138,7 +143,7 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
         if not _has_room(world):
             return ROOM
         time, arrival = calendar.first_time(later), calendar.first_time(arrivals)
-        sent, told, result = NONE, NONE, COMPLETED
+        sent, told, result, polled = NONE, NONE, COMPLETED, False
         if arrival < time or (arrival == time < math.inf and arrivals.events[0].key < later.events[0].key):
             if arrival > until:
                 return LATER
@@ -169,15 +174,17 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
             elif rank == order.TIMEOUT:
                 told, result = _timeout(world, key, ref)
             else:
-                sent = _seldom(world, rank, ref)
+                sent, told, result = _seldom(world, rank, ref)
+                polled = rank == order.POLL
         if sent != NONE:
             result = client.send(world, sent)
             told = NONE if result == NONE else sent
         if told == NONE:
             told, result = _next_evicted(world)
         while told != NONE:
-            client.learn(world, told, result)
+            client.learn(world, told, result, polled)
             told, result = _next_evicted(world)
+            polled = False
         if plan.retimes:
             workers.settle(world)
         if state.arrived >= plan.arrivals:

@@ -16,6 +16,7 @@ from backwater import random
 from backwater.components.admission import Dagor
 from backwater.components.closed import Closed
 from backwater.components.faults import paces
+from backwater.components.notify import Poll
 from backwater.components.steady import MODULATED
 from backwater.components.trace import Trace
 from backwater.distributions import Law, Linear
@@ -60,14 +61,15 @@ PLAN = np.dtype([
 #: begins; constant: patience that is always the same [s]; policy: of retries; expires: it has a timeout of any kind;
 #: batch .. batch_stop: how many jobs come at once; unsteady: see ``components.flow``; clients, think: of a closed
 #: population, how many, and where the law begins; scale: of its rate; gated: it has a budget, breaker or throttle, each
-#: of which has its parameters at its name in ``numbers`` and its memory at ``*_at`` in ``gates``; proxy: its policy.
+#: of which has its parameters at its name in ``numbers`` and its memory at ``*_at`` in ``gates``; proxy: its policy;
+#: goes_on: its caller does, once a job is accepted; poll: how often it asks for the result [s], NaN where it is told.
 SENDER = np.dtype([
     ("plan", "i8"), ("plan_stop", "i8"), ("trace", "i8"), ("repeat", "i8"), ("classes", "i8"),
     ("patience", "i8"), ("constant", "f8"), ("total_timeout", "f8"), ("on_timeout", "i8"), ("policy", "i8"),
     ("expires", "i8"), ("batch", "i8"), ("batch_stop", "i8"), ("unsteady", "i8"), ("clients", "i8"), ("think", "i8"),
     ("scale", "f8"), ("gated", "i8"), ("budget", "i8"), ("budget_at", "i8"), ("proxy_budget", "i8"),
     ("proxy_budget_at", "i8"), ("breaker", "i8"), ("breaker_at", "i8"), ("throttle", "i8"), ("throttle_at", "i8"),
-    ("proxy", "i8"), ("honours", "i8"),
+    ("proxy", "i8"), ("honours", "i8"), ("goes_on", "i8"), ("poll", "f8"),
 ])  # fmt: skip
 #: A class as a source sends it. share: cumulative; level: of priority; service, size: where the law begins; *_column:
 #: where its value for each row of a trace is.
@@ -201,7 +203,9 @@ def _fill_sender(record: np.void, producer: Producer, numbers: _Numbers, *, pace
     record["total_timeout"] = math.inf if client.total_timeout is None else client.total_timeout
     record["on_timeout"] = ON_TIMEOUT[client.on_timeout]
     record["policy"] = NONE if client.retry is None else numbers.add(client.retry.policy)
-    record["expires"] = patience is not None or client.total_timeout is not None
+    record["goes_on"] = client.mode == "async"
+    record["poll"] = client.notify.every if isinstance(client.notify, Poll) else math.nan
+    record["expires"] = (patience is not None or client.total_timeout is not None) and client.mode == "sync"
 
 
 def _fill_kind(

@@ -33,7 +33,7 @@ def _write_job(world, job, result):  # type: ignore[no-untyped-def]
         row = world.job_rows[state.job_rows]
         state.job_rows += 1
         row.source, row.job, row.job_class, row.arrived = job.source, job.number, job.job_class, job.arrived
-        row.ended, row.attempts, row.outcome = state.now, job.attempts, result
+        row.ended, row.attempts, row.outcome, row.released = state.now, job.attempts, result, job.released
 
 
 @inlined
@@ -105,8 +105,8 @@ def begin(world):  # type: ignore[no-untyped-def]
     state.free_job = job.next
     state.free_jobs -= 1
     state.alive += 1
-    job.ref, job.arrived, job.pause = new_ref(state, slot), state.now, math.nan
-    job.attempts = job.served = job.attempts_left = job.backing_off = job.listed = job.calls = job.tries = 0
+    job.ref, job.arrived, job.pause, job.released = new_ref(state, slot), state.now, math.nan, math.nan
+    job.attempts = job.served = job.attempts_left = job.backing_off = job.listed = job.calls = job.tries = job.heard = 0
     job.attempt, job.begun = NONE, 1
     return slot
 
@@ -121,6 +121,8 @@ def leave(world, slot):  # type: ignore[no-untyped-def]
 def end(world, slot, result):  # type: ignore[no-untyped-def]
     """A job's client is done with it, now."""
     state, job = world.state[0], world.jobs[slot]
+    if job.released != job.released:
+        job.released = state.now
     _write_job(world, job, result)
     change(world.books, state.now, ALIVE, job.job_class, -1.0)
     state.alive -= 1

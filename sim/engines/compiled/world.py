@@ -27,16 +27,17 @@ IN_LIST, IN_CALENDAR = 1, 2  # where a timeout is put down
 FREE, WAITING, READING, SERVING, DROPPED = range(5)
 
 #: A job in progress. ref: see ``calendar``; place: what its events share among those of their instant; attempt: the one
-#: that its client waits for; calls, tries, paid, proxy_*: see the reference's ``LiveJob``; attempts_left: slots of its
-#: attempts; begun: its client is not done with it; listed, sooner, later, expires: its place in the list of its
-#: source's total timeouts.
+#: that its client waits for; calls, tries, paid, proxy_*, accepted, released, heard: see the reference's ``LiveJob``;
+#: attempts_left: slots of its attempts; verdict: what its client has yet to learn; begun: its client is not done with
+#: it; listed, sooner, later, expires: its place in the list of its source's total timeouts.
 LIVE_JOB = np.dtype([
     ("ref", "i8"), ("place", "i8"), ("number", "i8"), ("arrived", "f8"), ("size", "f8"), ("demand", "f8"),
     ("pause", "f8"), ("proxy_pause", "f8"), ("paid", "f8"), ("proxy_paid", "f8"), ("expires", "f8"),
+    ("accepted", "f8"), ("released", "f8"),
     ("source", "i4"), ("kind", "i4"), ("job_class", "i4"), ("row", "i4"),
     ("attempts", "i4"), ("served", "i4"), ("attempt", "i4"), ("attempts_left", "i4"), ("begun", "i4"),
     ("backing_off", "i4"), ("calls", "i4"), ("tries", "i4"), ("next", "i4"), ("verdict", "i4"), ("listed", "i4"),
-    ("sooner", "i4"), ("later", "i4"),
+    ("sooner", "i4"), ("later", "i4"), ("heard", "i4"),
 ])  # fmt: skip
 #: One sending of a job. older, newer: neighbours in the queue; before, after: in its level of priority; rank, turn: in
 #: its line, where before is its place there; limit: how long it may wait [s]; listed, sooner, later, expires: its place

@@ -12,13 +12,23 @@ import simpy
 
 from backwater import order, random
 from backwater.components import client as rules
+from backwater.components.notify import Poll, poll_delay
 from backwater.engines.reference.chance import Chance
 from backwater.engines.reference.clock import After, at
 from backwater.engines.reference.gates import Gates
 from backwater.engines.reference.jobs import Attempt, LiveJob
 from backwater.engines.reference.ledger import Ledger
 from backwater.engines.reference.queue import BoundedQueue
-from backwater.outcome import BACKOFF, COMPLETED, DROPPED, JOB_COMPLETED, JOB_DROPPED, JOB_GAVE_UP, REJECTED
+from backwater.outcome import (
+    BACKOFF,
+    COMPLETED,
+    DROPPED,
+    JOB_COMPLETED,
+    JOB_DROPPED,
+    JOB_GAVE_UP,
+    REJECTED,
+    UNHEARD,
+)
 
 Policy = npt.NDArray[np.float64]
 TIMED_OUT, WITHHELD = -1, -3  # what a client learns when its patience with an attempt ends, or when it was not let go
@@ -41,11 +51,15 @@ class Client:
         self.proxy_retry = None if self.part.proxy is None else self.part.proxy.retry.policy
         self.gates = Gates(env, self.part, self.chance)
         self.patience = None if self.part.attempt_timeout is None else self.part.attempt_timeout.table
-        self.expires = self.patience is not None or self.part.total_timeout is not None
+        self.goes_on = self.part.mode == "async"
+        self.poll = self.part.notify.every if isinstance(self.part.notify, Poll) else None
+        self.expires = not self.goes_on and (self.patience is not None or self.part.total_timeout is not None)
         self.retry_after = queue.part.retry_after or 0.0
 
     def send(self, job: LiveJob) -> simpy.Process:
         """Start a job, now; its process ends with the job's outcome."""
+        if self.goes_on:
+            job.unblocked = simpy.Event(self.env)
         return self.env.process(self._life(job))
 
     def _life(self, job: LiveJob) -> Generator[simpy.Event, Any, int]:
@@ -56,19 +70,10 @@ class Client:
         outcome = JOB_GAVE_UP
         try:
             while True:
-                answer = simpy.Event(self.env)
-                attempt, result = self._attempt(job, answer), REJECTED
-                if not self.gates.let(job):
-                    attempt.withheld, result = True, WITHHELD
-                    self.ledger.reject(attempt)
-                elif self.queue.offer(attempt):
-                    if self.patience is not None:
-                        self._watch(attempt, self.patience)
-                    result = yield answer
-                    attempt.answer = None
-                job.attempt = None
+                result = yield from self._call(job)
                 if result in (COMPLETED, DROPPED):
-                    self.gates.hear(job, ok=result == COMPLETED)
+                    if not job.heard:
+                        self.gates.hear(job, ok=result == COMPLETED)
                     outcome = JOB_COMPLETED if result == COMPLETED else JOB_DROPPED
                     break
                 pause = self._pause(job, result)
@@ -85,11 +90,45 @@ class Client:
             if job.attempt is not None or job.tries > 0:
                 self.gates.hear(job, ok=False)
         self.ledger.end(job, outcome)
+        if job.unblocked is not None and not job.unblocked.triggered:
+            job.unblocked.succeed()
         return outcome
+
+    def _call(self, job: LiveJob) -> Generator[simpy.Event, Any, int]:
+        """Send an attempt; returns what comes of it when the client learns that."""
+        answer = simpy.Event(self.env)
+        attempt, result = self._attempt(job, answer), REJECTED
+        if not self.gates.let(job):
+            attempt.withheld, result = True, WITHHELD
+            self.ledger.reject(attempt)
+        elif self.queue.offer(attempt):
+            if self.goes_on:
+                self._go_on(job)
+            elif self.patience is not None:
+                self._watch(attempt, self.patience)
+            result = yield answer
+            attempt.answer = None
+        job.attempt = None
+        if self.poll is not None and job.heard and result != DROPPED:
+            self.ledger.change((self.env.now, UNHEARD, job.job_class, 1.0))
+            delay = poll_delay(job.accepted, self.poll, self.env.now)
+            yield After(self.env, delay, at(order.POLL, job, job.attempts))
+            self.ledger.change((self.env.now, UNHEARD, job.job_class, -1.0))
+        return result
+
+    def _go_on(self, job: LiveJob) -> None:
+        """The job is accepted, now: its caller goes on, and nobody will give it up any more."""
+        job.accepted, job.heard = self.env.now, True
+        self.gates.hear(job, ok=True)
+        job.tries, job.proxy_pause, job.proxy_paid = 0, math.nan, 0.0
+        if job.unblocked is not None and not job.unblocked.triggered:
+            job.released = self.env.now
+            job.unblocked.succeed()
 
     def _attempt(self, job: LiveJob, answer: simpy.Event) -> Attempt:
         """The job's next attempt, about to be sent; ``answer`` will fire with what comes of it."""
         job.attempts += 1
+        job.heard = False
         demand = job.demand if self.demand is None else self.demand(job)
         attempt = job.attempt = Attempt(job, self.env.now, demand, answer)
         attempt.expires = self.expires
@@ -115,7 +154,7 @@ class Client:
         timer = After(self.env, self.part.total_timeout or 0.0, at(order.TIMEOUT, job, 0))
 
         def expire(_: simpy.Event) -> None:
-            if process is not None and process.is_alive:
+            if process is not None and process.is_alive and job.released != job.released:
                 process.interrupt()
 
         timer.callbacks.append(expire)
@@ -133,7 +172,7 @@ class Client:
     def _pause(self, job: LiveJob, result: int) -> float | None:
         """How long to back off before the next attempt [s]; None for no more attempts."""
         pause = None
-        if result != WITHHELD:
+        if result != WITHHELD and not job.heard:
             pause = self._proxy_pause(job, result) if self.part.proxy is not None else None
             if pause is None:
                 self.gates.hear(job, ok=False)

@@ -9,7 +9,7 @@ from backwater.engines.reference.jobs import LiveJob
 
 # SimPy's own zero-delay steps have the priorities 0 and 1; then comes the end of an event; then the next one of ours.
 END, OURS = 2, 3
-_RANKS = [rank << order.RANK_SHIFT for rank in range(8)]
+_RANKS = [rank << order.RANK_SHIFT for rank in range(order.SAMPLE + 1)]
 
 
 class After(simpy.Event):

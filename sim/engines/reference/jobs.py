@@ -28,12 +28,18 @@ class LiveJob:
     calls, tries    how many calls of its client have failed, and tries of the proxy within the present one
     proxy_pause, proxy_paid  the same of the proxy
     attempt         the attempt that its client waits for, if any
+    accepted        when its present attempt was accepted, in async mode [s]
+    heard           whether that was the success of the present call
+    released        when its caller went on [s]
+    unblocked       fires then, in async mode
     """
 
-    arrived = pause = proxy_pause = math.nan
+    arrived = pause = proxy_pause = accepted = released = math.nan
     attempts = served = calls = tries = 0
     paid = proxy_paid = 0.0
     attempt: Attempt | None = None
+    heard = False
+    unblocked: simpy.Event | None = None
 
     def __init__(
         self, number: int = 0, *, source: int = 0, job_class: int = 0, size: float = 0.0, demand: float = 0.0,

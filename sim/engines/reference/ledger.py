@@ -46,7 +46,11 @@ class Ledger:
 
     def _write(self, job: LiveJob, outcome: int) -> None:
         now = self.env.now
-        self._jobs.extend((job.source, job.number, job.job_class, job.arrived, now, job.attempts, outcome))
+        if outcome != JOB_UNFINISHED and job.released != job.released:
+            job.released = now
+        self._jobs.extend(
+            (job.source, job.number, job.job_class, job.arrived, now, job.attempts, outcome, job.released)
+        )
 
     def reject(self, attempt: Attempt) -> None:
         """An attempt is turned away, now."""

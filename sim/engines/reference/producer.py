@@ -101,14 +101,16 @@ class Producer:
             yield After(env, when - env.now, order.key(order.ARRIVAL, source, number, 0))
             self._send(number, row)
 
-    def _send(self, number: int, row: int) -> simpy.Process:
-        life = self.client.send(self.jobs.make(number, row))
+    def _send(self, number: int, row: int) -> simpy.Event:
+        """Send a job; what is returned fires when its caller is no longer blocked."""
+        job = self.jobs.make(number, row)
+        life = self.client.send(job)
         if self.sent is not None:
             self.sent()
-        return life
+        return life if job.unblocked is None else job.unblocked
 
     def _think(self, client: int, part: Closed) -> Generator[simpy.Event, Any, None]:
-        """A closed population's client: think, send a job, wait until it has ended, and again."""
+        """A closed population's client: think, send a job, wait until it may go on, and again."""
         env, chance, source, job, index = self.env, self.jobs.chance, self.jobs.index, client, 1
         while True:
             pace, _ = pace_at(self.paces, env.now)

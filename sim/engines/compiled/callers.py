@@ -1,0 +1,49 @@
+"""Callers that go on once their job is accepted, and how its result finds them."""
+
+from __future__ import annotations
+
+import math
+
+from backwater import order
+from backwater.components.notify import poll_delay
+from backwater.engines.compiled import calendar, gates, producer, timeouts
+from backwater.jit import inner
+from backwater.measure import change
+from backwater.outcome import DROPPED, UNHEARD
+
+
+@inner
+def go_on(world, slot):  # type: ignore[no-untyped-def]
+    """The job is accepted, now: its caller goes on, and nobody will give it up any more."""
+    job, sender, now = world.jobs[slot], world.senders[world.jobs[slot].source], world.state[0].now
+    job.accepted, job.heard = now, 1
+    if sender.gated:
+        gates.hear(world, job, True)
+    job.tries, job.proxy_pause, job.proxy_paid = 0, math.nan, 0.0
+    if job.released != job.released:
+        job.released = now
+        timeouts.unlimit(world, job)
+        if sender.clients:
+            producer.think(world, job.source, job.row, job.number, 0)
+
+
+@inner
+def is_polled(world, slot, result):  # type: ignore[no-untyped-def]
+    """Whether a client will find this result only when it asks; then that is put down."""
+    job, now = world.jobs[slot], world.state[0].now
+    every = world.senders[job.source].poll
+    if every != every or not job.heard or result == DROPPED:
+        return False
+    job.verdict = result
+    change(world.books, now, UNHEARD, job.job_class, 1.0)
+    delay = poll_delay(job.accepted, every, now)
+    calendar.add(world, now + delay, order.at(order.POLL, job.place, job.attempts), job.ref)
+    return True
+
+
+@inner
+def poll(world, slot):  # type: ignore[no-untyped-def]
+    """A client asks, and finds the result, which is returned."""
+    job = world.jobs[slot]
+    change(world.books, world.state[0].now, UNHEARD, job.job_class, -1.0)
+    return job.verdict
