@@ -231,6 +231,7 @@ def read_scenario(what: str | dict[str, Any]) -> tuple[Scenario, dict[str, Any]]
     if isinstance(what, str):
         if what in MODELS or not (Path(what).suffix or Path(what).exists()):
             known = ready(what)
-            return known.build(), known.run.plain()
+            with units_required(False):  # code may use plain numbers
+                return known.build(), known.run.plain()
         what = files.read_table(what)
     return files.from_table(what), dict(what.get("run", {}))

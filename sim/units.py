@@ -45,9 +45,9 @@ _units_required: ContextVar[bool] = ContextVar("units_required", default=False)
 
 
 @contextmanager
-def units_required() -> Iterator[None]:
-    """Within it, a number without a unit is refused: the rule of files and of the command line."""
-    token = _units_required.set(True)
+def units_required(required: bool = True) -> Iterator[None]:
+    """Within it, a number without a unit is refused: the rule of files and of the command line; or is not, again."""
+    token = _units_required.set(required)
     try:
         yield
     finally:

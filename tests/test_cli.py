@@ -9,6 +9,7 @@ import pytest
 
 import backwater as bw
 from backwater.experiments import cli
+from backwater.models import MODELS
 
 GOOD = """
 [arrivals]
@@ -56,6 +57,15 @@ def test_list_show_check_and_steps_tell(files, capsys):
     ]
     assert len(told.splitlines()) == 30
     assert "attempt 1: full -> 503, again in" in told
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_ready_made_model_can_be_shown_copied_and_checked(name, files, capsys):
+    status, shown, _ = run(capsys, "show", name)
+    assert status == 0
+    (files / "copy.toml").write_text(shown)
+    assert bw.load(files / "copy.toml") == bw.model(name)
+    assert run(capsys, "check", name)[0] == 0
 
 
 def test_run_prints_the_failures_first_and_json_alone(files, capsys):
