@@ -1,4 +1,5 @@
-"""The command line: ``backwater list``, ``show``, ``check``, ``run``, ``steps``, ``sweep``, ``report``."""
+"""The command line: ``backwater list``, ``show``, ``check``, ``run``, ``steps``, ``sweep``, ``report``; and ``stress``,
+which has a module of its own."""
 
 from __future__ import annotations
 
@@ -11,58 +12,33 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from backwater.errors import BackwaterError, ScenarioError, check, nearest
+from backwater.experiments import cli_stress
+from backwater.experiments.cli_words import (
+    Horizon,
+    Json,
+    Replications,
+    Seed,
+    Set,
+    Warmup,
+    What,
+    axis,
+    command,
+    err,
+    make_folder,
+    out,
+    read,
+    settings,
+)
 from backwater.experiments.progress import Bar
 
 app = typer.Typer(
     help="Simulate queues that back up: 503s against latency against memory spill.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
 )  # fmt: skip
-out, err = Console(highlight=False), Console(stderr=True, highlight=False)
-
-What = Annotated[str, typer.Argument(metavar="SCENARIO", help="a file or a model's name (see: backwater list)")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="change a field; may be repeated")]
-Horizon = Annotated[str | None, typer.Option(help='time at which a run ends, such as "10 min"')]
-Warmup = Annotated[str | None, typer.Option(help="time before which nothing counts")]
-Replications = Annotated[int | None, typer.Option(help="independent repetitions")]
-Seed = Annotated[int | None, typer.Option(help="of all random numbers")]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
-
-
-def value_of(text: str) -> Any:
-    """A value as TOML writes it; anything that is not TOML is text, so that 5 s needs no quotes."""
-    import tomllib
-
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def settings(pairs: list[str] | None) -> dict[str, Any]:
-    """``PATH=VALUE`` options as a mapping."""
-    found = {}
-    for pair in pairs or []:
-        path, equals, text = pair.partition("=")
-        check(equals and path.strip(), "--set", pair, "must be PATH=VALUE, such as queue.capacity=50")
-        found[path.strip()] = value_of(text.strip())
-    return found
-
-
-def read(what: str, changes: list[str] | None, flags: dict[str, Any]) -> tuple[Any, Any]:
-    """The scenario and the run of a command: the file's or the model's, where no flag says otherwise."""
-    from backwater.experiments.experiment import read_scenario
-    from backwater.run import Run
-    from backwater.units import units_required
-
-    with units_required():
-        scenario, carried = read_scenario(what)
-        scenario = scenario.with_(settings(changes))
-        run = Run(**{**carried, **{name: value for name, value in flags.items() if value is not None}})
-    return scenario, run
+app.add_typer(cli_stress.app)
 
 
 @app.command("list")
@@ -128,7 +104,7 @@ def run(
     flags = {"horizon": horizon, "warmup": warmup, "replications": replications, "seed": seed}
     scenario, plan = read(what, changes, flags)
     if folder is not None:
-        _folder(folder)
+        make_folder(folder)
     try:
         with Bar("replications", plan.replications) as bar:
             result = simulate(scenario, plan, engine=engine, progress=bar.to)
@@ -172,13 +148,6 @@ def _summary(result: Any) -> Table:
 def _object(result: Any) -> dict[str, Any]:
     rows = json.loads(result.summary.to_json(orient="records", double_precision=15))
     return {"manifest": result.manifest, "summary": rows}
-
-
-def _folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ScenarioError("--out", f"must be a folder that can be written: {error.strerror}", str(folder)) from None
 
 
 def _write(result: Any, folder: Path) -> None:
@@ -231,17 +200,11 @@ def sweep(
     points = len(experiment.points())
     try:
         with Bar("points", points) as bar:
-            done = study(experiment, folder, parallel=parallel, resume=resume, progress=bar.to, command=_command())
+            done = study(experiment, folder, parallel=parallel, resume=resume, progress=bar.to, command=command())
     except KeyboardInterrupt:
         err.print(f"Stopped. {folder} keeps what was finished; the same command with --resume goes on.", soft_wrap=True)
         raise typer.Exit(130) from None
     out.print(f"{points} points, {done.jobs:,} jobs, in {folder}. Next: backwater report {folder}")
-
-
-def _command() -> str:
-    import shlex
-
-    return shlex.join(["backwater", *(word for word in sys.argv[1:] if word != "--resume")])
 
 
 def _experiment(what: str, over: list[str] | None, changes: list[str] | None, flags: dict[str, Any]) -> Any:
@@ -264,20 +227,6 @@ def _experiment(what: str, over: list[str] | None, changes: list[str] | None, fl
         axes, rest = {}, {}
     axes |= dict(axis(text) for text in over or [])
     return Experiment(scenario=scenario.with_(settings(changes)), run=Run(**{**carried, **flags}), sweep=axes, **rest)
-
-
-def axis(text: str) -> tuple[str, Any]:
-    """An axis from ``PATH=LOW..HIGH:POINTS[:log]`` or ``PATH=V1,V2,...``."""
-    path, equals, said = text.partition("=")
-    must = "must be PATH=LOW..HIGH:POINTS[:log] or PATH=V1,V2,..."
-    check(equals and path.strip() and said.strip(), "--over", text, must)
-    if ".." not in said:
-        return path.strip(), [value_of(part.strip()) for part in said.split(",")]
-    bounds, *more = said.split(":")
-    low, high = (value_of(part.strip()) for part in bounds.split("..", 1))
-    ok = 1 <= len(more) <= 2 and more[0].strip().isdigit() and more[1:] in ([], ["log"], ["linear"])
-    check(ok, "--over", text, must)
-    return path.strip(), {"from": low, "to": high, "points": int(more[0]), "spacing": more[1] if more[1:] else "linear"}
 
 
 @app.command()

@@ -52,7 +52,8 @@ def shares(axis: Axes, which: str = "y") -> None:
     part.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.3g} %"))
 
 
-def _style(axis: Axes) -> None:
+def style(axis: Axes) -> None:
+    """What all axes have in common."""
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(True, color="#e6e6e6", linewidth=0.7)
     axis.set_axisbelow(True)
@@ -100,7 +101,7 @@ def threshold(sweep: Sweep) -> Figure:
         axis.set_ylabel(label)
         axis.set_ylim(bottom=0)
         ticks(axis)
-        _style(axis)
+        style(axis)
     _x(rows[-1], sweep)
     if found[0].label:
         figure.legend(
@@ -142,7 +143,7 @@ def trade(sweep: Sweep) -> Figure:
     axis.set_xlabel("503 ratio (rejected / attempts)")
     axis.set_ylabel("p99 latency (jobs served in time)")
     axis.set_title(f"numbers: {AXIS_LABELS.get(along.name, along.name)}; circles: the knees", fontsize=9, loc="left")
-    _style(axis)
+    style(axis)
     if axis.get_legend_handles_labels()[0]:
         axis.legend(frameon=False)
     return figure
@@ -171,7 +172,7 @@ def over_time(series: list[dict[str, Any]]) -> Figure:
             if run.get("limit"):
                 low.axhline(run["limit"] / 2**20, color="#333333", linewidth=0.9, linestyle="--", label="memory limit")
         for axis in grid[:, column]:
-            _style(axis)
+            style(axis)
         grid[-1, column].set_xlabel("time [s]")
     for axis in grid[:, 0]:  # the rows share their scale, so only once all is drawn
         axis.set_ylim(bottom=0)

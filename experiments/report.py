@@ -37,11 +37,16 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
         figure.savefig(image, format="png", dpi=130)
         (Path(folder) / f"{name}.png").write_bytes(image.getvalue())
         drawn.append({"caption": caption, "data": base64.b64encode(image.getvalue()).decode()})
-    loader = PackageLoader("backwater.experiments", "templates")
-    page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     path = Path(folder) / "report.html"
-    path.write_text(page.get_template("report.html").render(contents(sweep), figures=drawn), "utf-8")
+    path.write_text(page("report.html", figures=drawn, **contents(sweep)), "utf-8")
     return path
+
+
+def page(template: str, **contents: Any) -> str:
+    """A page from one of our templates; whatever is in ``contents`` is text, never markup."""
+    loader = PackageLoader("backwater.experiments", "templates")
+    pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return pages.get_template(template).render(contents)
 
 
 def contents(sweep: Sweep) -> dict[str, Any]:

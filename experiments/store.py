@@ -25,8 +25,13 @@ def key(scenario: Scenario, run: Run) -> str:
 
     A point of other code is never taken up again.
     """
-    said = json.dumps([scenario.digest, run.plain(), source_digest()], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:32]
+    return digest([scenario.digest, run.plain()])
+
+
+def digest(said: list[Any]) -> str:
+    """A name for what is said and the code that decides its numbers; 32 hexadecimal digits."""
+    text = json.dumps([*said, source_digest()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def write(path: Path, content: Any) -> None:

@@ -32,9 +32,22 @@ FLOORS = {
     "numbers": ["sim/statistics", "sim/metrics", "sim/events"],
     "runs": ["sim/plots", "sim/result", "sim/simulation"],
     "records": ["experiments/__init__", "experiments/store", "experiments/experiment"],
-    "studies": ["experiments/sweep", "experiments/curves", "experiments/study"],
-    "pages": ["experiments/figures", "experiments/report", "experiments/progress"],
-    "commands": ["experiments/cli", "experiments/bench/*", "experiments/optimistic_locking"],
+    "studies": [
+        "experiments/sweep",
+        "experiments/curves",
+        "experiments/study",
+        "experiments/recovery",
+        "experiments/safe_load",
+        "experiments/stress",
+    ],
+    "pages": [
+        "experiments/figures",
+        "experiments/report",
+        "experiments/progress",
+        "experiments/stress_figures",
+        "experiments/stress_report",
+    ],
+    "commands": ["experiments/cli*", "experiments/bench/*", "experiments/optimistic_locking"],
     "front": ["sim/__init__"],
 }
 # (who, what, except): closed although the floors would allow it.
@@ -57,7 +70,10 @@ DOORS = {
     "cimba": ["experiments/bench/cimba_models"],
     "ciw": ["experiments/bench/peers"],
     "salabim": ["experiments/bench/peers"],
-    "matplotlib": ["sim/plots", "sim/result", "experiments/figures", "experiments/optimistic_locking"],
+    "matplotlib": [
+        *("sim/plots", "sim/result", "experiments/figures", "experiments/optimistic_locking"),
+        *("experiments/stress_figures", "experiments/stress_report"),
+    ],
     "xarray": ["experiments/sweep"],
     "pandas": ["sim/result", "experiments/*"],
     "typer": ["experiments/cli*", "experiments/progress"],
@@ -74,7 +90,7 @@ FUNCTION_LINES, FILE_LINES, PARAMETERS = 60, 400, 8
 # By decorator: a compiled rule cannot take an object, a command's parameters are its flags.
 PARAMETERS_UNDER = {
     **dict.fromkeys(("compiled", "rule", "kernel", "allocating", "inner", "inlined"), 16),
-    "command": 12,
+    "command": 16,
 }
 
 # Written so that this file does not hold what it looks for.

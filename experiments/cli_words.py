@@ -1,0 +1,84 @@
+"""What the commands have in common: their flags, and how the words of a command line become values."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from backwater.errors import ScenarioError, check
+
+out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+
+What = Annotated[str, typer.Argument(metavar="SCENARIO", help="a file or a model's name (see: backwater list)")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="change a field; may be repeated")]
+Horizon = Annotated[str | None, typer.Option(help='time at which a run ends, such as "10 min"')]
+Warmup = Annotated[str | None, typer.Option(help="time before which nothing counts")]
+Replications = Annotated[int | None, typer.Option(help="independent repetitions")]
+Seed = Annotated[int | None, typer.Option(help="of all random numbers")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
+
+
+def value_of(text: str) -> Any:
+    """A value as TOML writes it; anything that is not TOML is text, so that 5 s needs no quotes."""
+    import tomllib
+
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def settings(pairs: list[str] | None) -> dict[str, Any]:
+    """``PATH=VALUE`` options as a mapping."""
+    found = {}
+    for pair in pairs or []:
+        path, equals, text = pair.partition("=")
+        check(equals and path.strip(), "--set", pair, "must be PATH=VALUE, such as queue.capacity=50")
+        found[path.strip()] = value_of(text.strip())
+    return found
+
+
+def read(what: str, changes: list[str] | None, flags: dict[str, Any]) -> tuple[Any, Any]:
+    """The scenario and the run of a command: the file's or the model's, where no flag says otherwise."""
+    from backwater.experiments.experiment import read_scenario
+    from backwater.run import Run
+    from backwater.units import units_required
+
+    with units_required():
+        scenario, carried = read_scenario(what)
+        scenario = scenario.with_(settings(changes))
+        run = Run(**{**carried, **{name: value for name, value in flags.items() if value is not None}})
+    return scenario, run
+
+
+def axis(text: str) -> tuple[str, Any]:
+    """An axis from ``PATH=LOW..HIGH:POINTS[:log]`` or ``PATH=V1,V2,...``."""
+    path, equals, said = text.partition("=")
+    must = "must be PATH=LOW..HIGH:POINTS[:log] or PATH=V1,V2,..."
+    check(equals and path.strip() and said.strip(), "--over", text, must)
+    if ".." not in said:
+        return path.strip(), [value_of(part.strip()) for part in said.split(",")]
+    bounds, *more = said.split(":")
+    low, high = (value_of(part.strip()) for part in bounds.split("..", 1))
+    ok = 1 <= len(more) <= 2 and more[0].strip().isdigit() and more[1:] in ([], ["log"], ["linear"])
+    check(ok, "--over", text, must)
+    return path.strip(), {"from": low, "to": high, "points": int(more[0]), "spacing": more[1] if more[1:] else "linear"}
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder that results go to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScenarioError("--out", f"must be a folder that can be written: {error.strerror}", str(folder)) from None
+
+
+def command() -> str:
+    """The command that repeats this one."""
+    import shlex
+
+    return shlex.join(["backwater", *(word for word in sys.argv[1:] if word != "--resume")])

@@ -1,0 +1,107 @@
+"""The load below which a system survives every finite trigger, from its retries alone.
+
+Each job costs at most A attempts, so work comes at no more than load * A: below 1 every queue drains in the end. A is
+1 + r with r retries, or 1 + b with a budget of b retries per job. Where a server does not know who still waits, and
+nothing bounds its queue, all fail in the collapsed state and a job costs all of A: then no higher load is safe.
+Source: Bronson et al., HotOS'21 (r = 1: half of the capacity); derived for budgets.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from backwater.components.budget import Budget, Ratio, TokenBucket
+from backwater.components.client import Client, Retry
+from backwater.components.closed import Closed
+from backwater.scenario import Producer, Scenario
+
+# What the argument knows of. A field besides these may change how much work an attempt is.
+SCENARIO = {"name", "arrivals", "jobs", "client", "queue", "workers", "faults", "notes", "run"}
+WORKERS = {"count", "service", "demand", "abandoned"}
+
+
+class Bound(NamedTuple):
+    """A load below which every finite trigger passes.
+
+    load   of first attempts [1]
+    words  why
+    sharp  whether no higher load is safe
+    """
+
+    load: float
+    words: str
+    sharp: bool
+
+
+class _Cost(NamedTuple):
+    """What a job costs at most: ``attempts`` per job [1], and ``rate`` retries per second besides [1/s]."""
+
+    attempts: float
+    rate: float
+    words: str
+    sharp: bool
+
+
+def bound(scenario: Scenario) -> Bound | None:
+    """The load below which this scenario survives every finite trigger; None where nothing is known."""
+    known = set(scenario.plain()) <= SCENARIO and set(scenario.workers.plain()) <= WORKERS
+    closed = any(isinstance(part.source, Closed) for part in scenario.producers)
+    if not known or closed or scenario.queue.memory is not None or scenario.work <= 0:
+        return None
+    costs = [_cost(part.client, scenario) for part in scenario.producers]
+    works = [_work(part, scenario) for part in scenario.producers]
+    attempts = sum(cost.attempts * work for cost, work in zip(costs, works, strict=True)) / sum(works)
+    besides = sum(
+        cost.rate * scenario.mean_service(part) for cost, part in zip(costs, scenario.producers, strict=True)
+    ) / scenario.workers.count  # fmt: skip
+    load = max((1 - besides) / attempts, 0.0)
+    words = costs[0].words if len(costs) == 1 else f"at most {attempts:.3g} attempts per job on average"
+    return Bound(load, words, len(costs) == 1 and costs[0].sharp and _plain(scenario))
+
+
+def _work(part: Producer, scenario: Scenario) -> float:
+    return float(part.source.long_run_rate * part.scale * scenario.mean_service(part))
+
+
+def _plain(scenario: Scenario) -> bool:
+    """Whether the server serves whatever comes, in turn."""
+    queue = scenario.queue
+    return (
+        queue.discipline == "fifo" and queue.admission is None and math.isinf(min(queue.bounds))
+        and scenario.workers.abandoned == "serve"
+    )  # fmt: skip
+
+
+def _cost(client: Client, scenario: Scenario) -> _Cost:
+    """What a job of this client costs at most."""
+    queue = scenario.queue
+    fails = client.attempt_timeout is not None or queue.admission is not None or not math.isinf(min(queue.bounds))
+    if not fails or (client.retry is None and client.proxy is None):
+        return _Cost(1.0, 0.0, "one attempt per job", True)
+    inner = _layer(client.retry, client.retry_budget)
+    proxy = client.proxy
+    outer = _layer(None, None) if proxy is None else _layer(proxy.retry, proxy.retry_budget)
+    attempts, rate = inner.attempts * outer.attempts, inner.rate * outer.attempts + outer.rate
+    words = "no limit to the attempts per job"
+    if not math.isinf(attempts):
+        words = f"at most {attempts:.3g} attempts per job" + (f" and {rate:.3g} retries/s" if rate else "")
+    patient = client.total_timeout is None and client.attempt_timeout is not None and client.on_timeout == "leave"
+    free = client.breaker is None and client.throttle is None and client.proxy is None
+    return _Cost(attempts, rate, words, inner.sharp and patient and free)
+
+
+def _layer(retry: Retry | None, budget: Budget | None) -> _Cost:
+    """What one layer that tries again makes of an attempt, all of which fail."""
+    if retry is None:
+        return _Cost(1.0, 0.0, "", True)
+    p, most = retry.retry_probability, retry.most
+    attempts = most if p == 1 else 1 / (1 - p) if math.isinf(most) else (1 - p**most) / (1 - p)
+    if isinstance(budget, Ratio) and 1 + budget.share < attempts:
+        return _Cost(1 + budget.share, budget.min_rate, "", budget.min_rate == 0)
+    if isinstance(budget, TokenBucket) and not budget.refund:
+        price = budget.cost if budget.timeout_cost is None else min(budget.cost, budget.timeout_cost)
+        back = (budget.per_request + budget.per_success) / price
+        if 1 + back < attempts:
+            return _Cost(1 + back, 0.0, "", budget.per_success == 0 and budget.timeout_cost is None)
+    return _Cost(attempts, 0.0, "", budget is None or isinstance(budget, (Ratio, TokenBucket)))

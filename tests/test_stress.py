@@ -1,0 +1,413 @@
+"""Stress: what is judged, against hand-made series and derived values; nothing lost when it is killed; its command."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from test_cli import run
+
+import backwater as bw
+from backwater.experiments import stress_report
+from backwater.experiments.recovery import SMOOTH, Lab, Plan, Trial, plan_of, recovery_time, struck
+from backwater.experiments.safe_load import bound
+from backwater.experiments.store import Store
+from backwater.experiments.stress import NEVER, NO_NEED, RECOVERS, SLOWLY, drift, hit, ramp, stuck, trigger_map
+
+OUTAGE = bw.Fault(kind="workers_down", start=10, duration=10)
+PLAN = Plan(OUTAGE, observe=120, replications=5)
+STORM = bw.model("overload")  # load 0.8, one retry at once after 1 s
+CALM = bw.Scenario(
+    name="M/M/1",
+    arrivals=bw.Poisson(rate="80/s"),
+    workers=bw.Workers(service=bw.Exponential(mean="10 ms")),
+)
+BUDGET = bw.model("overload", retries=3, budget=0.1)
+LAB = Lab()  # twins are run once for all tests
+
+
+def lines(completed, waiting):
+    """Series as they are judged, one sample a second."""
+    time = np.arange(len(completed), dtype=float)
+    return {"time": time, "completed": np.array(completed, float), "waiting": np.array(waiting, float)}
+
+
+class TestRecoveryTime:
+    """By hand: a twin that completes 100 a second with 10 waiting; the trigger ends at 20 s; 200 s in all."""
+
+    TWIN = lines([100] * 200, [10] * 200)
+
+    def judged(self, completed, waiting):
+        return recovery_time(lines(completed, waiting), [self.TWIN], 20.0)
+
+    def test_back_at_once_and_never(self):
+        assert self.judged([100] * 200, [10] * 200) == 0
+        assert self.judged([0] * 200, [10] * 200) == math.inf
+        assert self.judged([100] * 200, [500] * 200) == math.inf
+
+    def test_ten_per_cent_are_near_enough_and_eleven_are_not(self):
+        assert self.judged([90] * 200, [12] * 200) == 0  # one attempt more is no difference: 10 * 1.1 + 1
+        assert self.judged([89] * 200, [10] * 200) == math.inf
+        assert self.judged([100] * 200, [12.1] * 200) == math.inf
+
+    def test_the_time_at_which_the_average_is_back(self):
+        # From sample 60 on 100 are completed; the next 12 hold 90 % of what is usual once 10.8 of them are good.
+        found = self.judged([0] * 60 + [100] * 140, [10] * 200)
+        assert found == 60 - 20 - 1  # 11 of the 12 samples from 59 on
+
+    def test_a_short_recovery_before_a_relapse_does_not_count(self):
+        ups_and_downs = [0] * 40 + [100] * 40 + [0] * 60 + [100] * 60
+        assert self.judged(ups_and_downs, [10] * 200) == 140 - 20 - 1
+
+    def test_the_range_of_all_twins_around_that_time_counts(self):
+        twins = [self.TWIN, lines([50] * 200, [10] * 100 + [30] * 100)]
+        assert recovery_time(lines([45] * 200, [10] * 200), twins, 20.0) == 0
+        assert (
+            recovery_time(lines([100] * 200, [34] * 200), twins, 20.0) == 100 - SMOOTH - 20
+        )  # 30 waiting from 100 s on
+        assert recovery_time(lines([44] * 200, [10] * 200), twins, 20.0) == math.inf
+
+    def test_one_that_comes_too_late_to_be_sure_does_not_count(self):
+        watched = 200 - 20 - SMOOTH
+        assert self.judged([0] * 190 + [100] * 10, [10] * 200) == math.inf
+        early = 200 - SMOOTH - math.ceil(watched / 8)
+        assert self.judged([0] * (early + 1) + [100] * (199 - early), [10] * 200) == early - 20
+        assert self.judged([0] * (early + 2) + [100] * (198 - early), [10] * 200) == math.inf
+
+
+class TestHit:
+    """One trigger."""
+
+    @pytest.mark.parametrize(("load", "outage"), [(0.5, 10.0), (0.8, 10.0), (0.75, 4.0)])
+    def test_a_fluid_queue_takes_as_long_as_it_takes_to_drain(self, load, outage):
+        # Arrivals and services as regular as can be: load * outage / (1 - load).
+        regular = bw.Scenario(
+            arrivals=bw.Periodic(interval=0.01), workers=bw.Workers(count=10, service=bw.Constant(value=0.1 * load))
+        )
+        plan = plan_of(regular, bw.Fault(kind="workers_down", start=10, duration=outage), observe=100, replications=1)
+        found = hit(regular, plan)
+        assert found.times[0] == pytest.approx(load * outage / (1 - load), abs=plan.resolution)
+
+    def test_an_outage_outlives_its_cause_where_clients_retry_and_not_with_a_budget_or_without_retries(self):
+        assert hit(STORM, PLAN).share == 0
+        assert hit(BUDGET, PLAN).share == 1
+        assert hit(bw.model("overload", retries=0), PLAN).share == 1
+        assert hit(bw.model("overload", load=0.95, retries=3, budget=0.1), PLAN).share == 0  # 0.95 * 1.1 > 1
+
+    def test_without_retries_it_takes_as_long_as_derived(self):
+        # (load * outage - patience) / (1 - load), the patience being 1 s less a service.
+        found = hit(bw.model("overload", retries=0), PLAN)
+        assert found.median == pytest.approx((0.8 * 10 - 0.9) / 0.2, abs=8)
+
+    def test_where_the_twin_is_down_there_is_nothing_to_recover_to(self):
+        found = hit(STORM.at_load(1.3), PLAN)
+        assert found.down.all()
+        assert found.share == 0
+
+    def test_a_trigger_of_every_kind(self):
+        for fault in (
+            bw.Fault(kind="workers_slow", start=10, duration=10, factor=5),
+            bw.Fault(kind="errors", start=10, duration=10, share=0.9),
+            bw.Fault(kind="load", start=10, duration=10, factor=3),
+        ):
+            assert hit(CALM, PLAN._replace(fault=fault)).share == 1
+            assert hit(CALM, PLAN._replace(fault=fault)).median < 100
+
+
+@pytest.fixture(scope="module")
+def storm():
+    loads, sizes = np.array([0.3, 0.47, 0.6, 0.8, 1.2]), np.array([0.4, 2.0, 8.0])
+    return trigger_map(STORM, PLAN, loads, sizes, lab=LAB)
+
+
+class TestMap:
+    """The map over (load, trigger)."""
+
+    def test_the_states_are_those_derived(self, storm):
+        state = storm.state()
+        assert (state[:, 0] == RECOVERS).all()  # 0.3 * 2 < 1, and drains fast
+        assert state[2, 1] == SLOWLY  # 0.47 * 2 is hardly below 1: derived 55 s for a trigger of 8 s
+        assert (state[1:, 2:4] == NEVER).all()
+        assert (state[0, 1:4] == RECOVERS).all()  # nobody is late yet
+        assert (state[:, 4] == NO_NEED).all()
+
+    def test_the_boundary_is_where_overload_md_has_it(self, storm):
+        # 60 runs each there: half collapse from 1.265 s on at 0.6, from 0.94 s on at 0.8; never at 0.3.
+        assert storm.boundary[2] == pytest.approx(1.265, abs=0.25)
+        assert storm.boundary[3] == pytest.approx(0.94, abs=0.25)
+        assert math.isinf(storm.boundary[0])
+        assert storm.boundary[4] == 0
+
+    def test_without_retries_nothing_stays_down(self):
+        found = trigger_map(CALM, PLAN, np.array([0.3, 0.6, 0.8]), np.array([1.0, 10.0]), lab=LAB)
+        assert np.isinf(found.boundary).all()
+        assert (found.share == 1).all()
+
+    def test_a_trigger_may_grow_by_its_share_or_its_factor(self):
+        found = trigger_map(STORM, PLAN, np.array([0.8]), np.array([0.1, 1.0]), "share", LAB)
+        # 0.8 of the load needs 8 of 10 workers: fewer down than 2 do nothing; 1 second of patience beyond that.
+        assert found.state()[:, 0].tolist() == [RECOVERS, NEVER]
+        assert 0.15 < found.boundary[0] < 0.5
+        slow = PLAN._replace(fault=bw.Fault(kind="workers_slow", start=10, duration=10, factor=2))
+        found = trigger_map(STORM, slow, np.array([0.8]), np.array([1.1, 5.0]), "factor", LAB)
+        assert found.state()[:, 0].tolist() == [RECOVERS, NEVER]
+        assert 1.1 < found.boundary[0] < 2
+
+    def test_one_core_and_two_give_the_same_map(self):
+        loads, sizes = np.array([0.4, 0.7]), np.array([1.0, 2.0])
+        short = PLAN._replace(observe=30.0, replications=2)
+        one, two = (trigger_map(STORM, short, loads, sizes, lab=Lab(parallel=n)) for n in (1, 2))
+        for left, right in zip(one, two, strict=True):
+            np.testing.assert_array_equal(left, right)
+
+
+class TestRamp:
+    """The load up and down again in one run."""
+
+    LOADS = np.linspace(0.1, 1.2, 12)
+
+    def test_the_loop_is_open_where_retries_keep_it_down(self):
+        found = ramp(STORM, self.LOADS, 10.0)
+        assert found.load.tolist() == [*self.LOADS, *self.LOADS[-2::-1]]
+        assert (found.gap[5:9] > 0.9).all()  # loads of 0.6 to 0.9: fine going up, nothing coming down
+        np.testing.assert_allclose(found.goodput[:9], 100 * self.LOADS[:9], rtol=0.15)
+        assert found.queue[-5] > 1000
+
+    def test_the_loop_closes_below_half_where_the_queue_is_bounded(self):
+        # A queue of 300 forgets: at 2 * load < 1 it drains in 3 s / (1 - 2 load).
+        found = ramp(bw.model("overload", capacity=300), self.LOADS, 20.0)
+        assert (np.abs(found.gap[:3]) < 0.1).all()
+        assert (found.gap[5:9] > 0.5).all()
+
+    def test_the_loop_of_a_plain_queue_is_closed(self):
+        found = ramp(CALM, np.linspace(0.1, 0.9, 9), 10.0)
+        assert (np.abs(found.gap) < 0.12).all()
+        over = ramp(CALM, self.LOADS, 20.0)  # beyond 1 it has to work off what queued up, at full speed
+        assert over.gap.max() < 0.12
+
+
+class TestStuck:
+    """To which load a stuck system must be relieved."""
+
+    def test_it_is_the_load_at_which_the_backlog_drains_in_time(self):
+        # Backlog of an outage of 30 s: 0.8 * (30 + 29) s of work; drained in (47.2 - 0.9) / (1 - 2 load), which must
+        # leave an eighth of the 120 s; and less than half, whatever the time.
+        found = stuck(STORM, PLAN, LAB)
+        expected = (1 - 46.3 / (0.875 * (120 - PLAN.resolution))) / 2
+        assert found.load == pytest.approx(expected, abs=0.03)
+        assert found.load in found.loads
+        assert len(found.loads) == 8
+        assert np.isfinite(found.times[found.loads <= found.load]).all()
+        assert np.isinf(found.times[found.loads > found.load]).all()
+
+    def test_one_that_cannot_be_stuck_needs_no_relief(self):
+        assert stuck(CALM.at_load(0.5), PLAN).load == pytest.approx(0.5)
+
+
+class TestDrift:
+    """The phase picture."""
+
+    SIZES = np.linspace(0.5, 4, 8)
+
+    def test_the_queue_grows_by_itself_from_where_all_are_late(self):
+        found = drift(STORM, PLAN, self.SIZES)
+        assert 50 < found.tip < 150  # late from 0.9 s of work on: 90 waiting
+        assert len(found.backoff) == 2  # they retry at once
+        assert found.change[-1] == pytest.approx(2 * 80 - 100, rel=0.1)  # attempts less services
+
+    def test_a_plain_queue_comes_back_from_everywhere(self):
+        found = drift(CALM, PLAN, self.SIZES)
+        assert math.isinf(found.tip)
+        assert found.change[-1] == pytest.approx(80 - 100, abs=8)
+
+    def test_with_backoff_there_are_two_dimensions(self):
+        found = drift(bw.model("overload", retries=3, backoff=("100 ms", "10 s")), PLAN, self.SIZES)
+        assert len(found.backoff) > 3
+        assert found.to_waiting.shape == (len(found.backoff) - 1, len(found.waiting) - 1)
+        assert stress_report.stress_figures.phases(found).axes
+
+
+RETRY = bw.Retry(base="1 s", max_attempts=3)
+
+
+@pytest.mark.parametrize(
+    ("client", "parts", "load", "sharp"),
+    [
+        (bw.Client(), {}, 1, True),
+        (bw.Client(attempt_timeout=1), {}, 1, True),
+        (bw.Client(attempt_timeout=1, retry=RETRY), {}, 1 / 3, True),
+        (bw.Client(retry=RETRY), {}, 1, True),  # nothing ever fails
+        (bw.Client(retry=RETRY), {"queue": bw.Queue(capacity=9)}, 1 / 3, False),
+        (bw.Client(attempt_timeout=1, retry=RETRY), {"queue": bw.Queue(discipline="lifo")}, 1 / 3, False),
+        (bw.Client(attempt_timeout=1, retry=RETRY, on_timeout="cancel"), {}, 1 / 3, False),
+        (bw.Client(attempt_timeout=1, retry=bw.Retry(base=1, cap=1, max_attempts="forever")), {}, 0, True),
+        (bw.Client(attempt_timeout=1, retry=RETRY.model_copy(update={"retry_probability": 0.5})), {}, 1 / 1.75, True),
+        (bw.Client(attempt_timeout=1, retry=RETRY, retry_budget=bw.Ratio(share=0.1)), {}, 1 / 1.1, True),
+        (bw.Client(attempt_timeout=1, retry=RETRY, retry_budget=bw.TokenBucket(capacity=9, per_request=0.2)), {},
+         1 / 1.2, True),
+        (bw.Client(attempt_timeout=1, retry=RETRY, retry_budget=bw.Ratio(share=0.1, min_rate=10)), {},
+         (1 - 10 * 0.01) / 1.1, False),  # ten more retries a second take a tenth of the worker
+        (bw.Client(attempt_timeout=1, retry=RETRY, proxy=bw.Proxy(retry=RETRY)), {}, 1 / 9, False),  # layers multiply
+        (bw.Client(attempt_timeout=1, retry=RETRY, retry_budget=bw.GrpcThrottle()), {}, 1 / 3, False),
+    ],
+)  # fmt: skip
+def test_the_load_below_which_every_trigger_passes(client, parts, load, sharp):
+    found = bound(bw.Scenario(arrivals=CALM.arrivals, workers=CALM.workers, client=client, **parts))
+    assert found.load == pytest.approx(load)
+    assert found.sharp == sharp
+
+
+def test_the_bound_of_two_sources_weighs_their_work_and_of_what_is_unknown_there_is_none():
+    two = bw.Scenario(
+        arrivals={"plain": bw.Poisson(rate=30), "eager": bw.Poisson(rate=10, client=bw.Client(
+            attempt_timeout=1, retry=RETRY))},
+        workers=bw.Workers(service=bw.Exponential(mean="10 ms")),
+    )  # fmt: skip
+    assert bound(two).load == pytest.approx(1 / (0.75 * 1 + 0.25 * 3))
+    assert not bound(two).sharp
+    slowed = bw.Queue(memory=bw.Memory(slowdown=bw.Slowdown(above=5, factor=2)))
+    assert bound(bw.Scenario(arrivals=CALM.arrivals, workers=CALM.workers, queue=slowed)) is None
+    closed = bw.Scenario(arrivals=bw.Closed(clients=9, think="1 s"), workers=CALM.workers)
+    assert bound(closed) is None
+
+
+class TestKept:
+    """What a stopped stress has finished is not run again."""
+
+    WORDS = ("stress", "overload", "--map", "--over", "load=0.3..0.9:6", "--over", "duration=0.5s..3s:6",
+             "--observe", "60s", "--replications", "2")  # fmt: skip
+
+    def test_killed_in_the_middle_it_resumes_to_the_same_numbers(self, tmp_path, capsys, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        out = tmp_path / "killed"
+        words = [sys.executable, "-m", "backwater.experiments.cli", *self.WORDS, "--out", str(out)]
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        for _ in range(2400):
+            if len(list((out / "points").glob("[!.]*.json"))) >= 6:
+                break
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        kept = {path.name: path.stat().st_mtime_ns for path in (out / "points").glob("[!.]*.json")}
+        assert 6 <= len(kept) < 36
+        status, _, err = run(capsys, *self.WORDS, "--out", str(out))
+        assert (status, len(err.strip().splitlines())) == (2, 1)
+        assert f"holds {len(kept)} finished points: use --resume" in err
+        assert run(capsys, *self.WORDS, "--out", str(out), "--resume")[0] == 0
+        assert kept.items() <= {path.name: path.stat().st_mtime_ns for path in (out / "points").glob("*.json")}.items()
+        assert run(capsys, *self.WORDS, "--out", "whole")[0] == 0
+        one, two = (json.loads((tmp_path / name / "stress.json").read_text()) for name in ("killed", "whole"))
+        assert one.pop("command") != two.pop("command")
+        assert one == two
+
+    def test_finished_sections_are_taken_up_without_a_run(self, tmp_path, monkeypatch):
+        test = stress_report.Stress(STORM, PLAN._replace(observe=40.0, replications=2), stress_report.PARTS,
+                                    load=np.array([0.4, 0.9]), size=np.array([0.5, 3.0]))  # fmt: skip
+        first = [section.numbers for section in test.sections(Lab(Store(tmp_path)))]
+        monkeypatch.setattr(Lab, "watched", None)
+        monkeypatch.setattr(Lab, "_done", lambda *_: iter(()))
+        monkeypatch.setattr(Lab, "_twins_of", lambda *_: [])
+        again = [section.numbers for section in test.sections(Lab(Store(tmp_path)))]
+        assert stress_report.finite(first) == stress_report.finite(again)
+
+    def test_another_observation_is_another_trial(self, tmp_path):
+        lab, short = Lab(Store(tmp_path)), PLAN._replace(observe=20.0, replications=1)
+        for plan in (short, short, short._replace(observe=21.0), short._replace(seed=2)):
+            lab.judged([Trial(struck(CALM), plan)])
+        assert len(lab.store.points()) == 3
+
+
+class TestCommand:
+    """``backwater stress``."""
+
+    def test_all_sections_are_in_the_page_and_in_the_numbers(self, tmp_path, capsys, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        words = ("stress", "overload", "--map", "--ramp", "--stuck", "--phases", "--over", "load=0.3..0.9:3", "--over",
+                 "duration=500ms..3s:3:log", "--observe", "80 s", "--replications", "2", "--out", "out")  # fmt: skip
+        status, out, err = run(capsys, *words, "--json")
+        assert (status, err) == (0, "")
+        numbers = json.loads(out)
+        assert numbers == json.loads((tmp_path / "out" / "stress.json").read_text())
+        assert numbers["bound"] == {"load": 0.5, "words": "at most 2 attempts per job", "sharp": True}
+        assert numbers["trigger"]["recovery_times_s"] == [None, None]
+        assert numbers["trigger"]["share_recovered"] == 0
+        assert numbers["map"]["sizes"] == pytest.approx([0.5, 1.5**0.5, 3])
+        assert numbers["map"]["state"][2] == ["recovers", "never", "never"]
+        assert numbers["map"]["boundary"][0] is None
+        assert len(numbers["ramp"]["goodput"]) == 5
+        assert 0 < numbers["stuck"]["load"] < 0.5
+        assert 50 < numbers["phases"]["tip"] < 150
+        page = (tmp_path / "out" / "report.html").read_text()
+        assert page.count("<img") == 5
+        assert "below a load of 0.5 every trigger passes in the end; above it, a large enough one is for good" in page
+        assert "backwater stress overload --map" in page
+        assert {path.stem for path in (tmp_path / "out").glob("*.png")} == {"trigger", *stress_report.PARTS}
+        status, out, _ = run(capsys, *words, "--resume")
+        assert (status, len(out.splitlines())) == (0, 6)
+        assert "the outage outlives its cause" in out
+
+    def test_the_trigger_alone_of_a_file_with_another_fault(self, tmp_path, capsys, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        bw.dump(CALM.with_({"arrivals.scale": 0.5}), "calm.toml")
+        words = ("stress", "calm.toml", "--fault", 'workers_slow factor=3 start=5s duration="5 s"', "--observe", "50 s")
+        status, out, _ = run(capsys, *words, "--seed", "0", "--replications", "2")
+        assert status == 0
+        assert 'After "workers slow" (factor 3) for 5 s at a load of 0.4, the system recovers in every run' in out
+        assert json.loads((tmp_path / "results" / "stress-calm" / "stress.json").read_text())["seed"] == 0
+
+    @pytest.mark.parametrize(
+        ("words", "line"),
+        [
+            (["overlaod"], 'must be a ready-made model; did you mean "overload"?'),
+            (["thumbnails"], "--fault is missing, such as"),
+            (["overload", "--set", "queue.capacty=3"], 'did you mean "capacity"?'),
+            (["overload", "--fault", "workers_down start=60s"], "--fault must have a duration: a trigger ends"),
+            (["overload", "--fault", "workers_dwn start=60s duration=1s"], "--fault.kind must be"),
+            (["overload", "--fault", "workers_down start=60 duration=1s"], "--fault.start must be a time"),
+            (["overload", "--fault", "workers_down begin=60s duration=1s"], 'no field "begin"'),
+            (["overload", "--fault", "workers_down 10s"], "--fault must be KIND NAME=VALUE ..., such as"),
+            (["overload", "--fault", ""], "--fault must be KIND NAME=VALUE ..., such as"),
+            (["overload", "--fault", 'load factor="3'], "--fault must be KIND NAME=VALUE ..., such as"),
+            (["overload", "--fault", "load start=1s duration=1s"], "--fault.factor must be given for load"),
+            (["overload", "--fault", "workers_down duration=1s"], "--fault must start after 0 s"),
+            (["overload", "--fault", "workers_down start=1s duration=0s"], "--fault.duration must be above 0"),
+            (["overload", "--observe", "0 s"], '--observe must be above 0 (got "0 s")'),
+            (["overload", "--observe", "10"], "--observe must be a time"),
+            (["overload", "--replications", "0"], "replications must be greater than or equal to 1"),
+            (["overload", "--seed", "-1"], "seed must be greater than or equal to 0"),
+            (["overload", "--parallel", "0"], "--parallel must be at least 1"),
+            (["overload", "--map", "--over", "load=0.9..0.3:3"], "must go up from above 0, in 2 points or more"),
+            (["overload", "--map", "--over", "load=0.3..0.9:1"], "must go up from above 0, in 2 points or more"),
+            (["overload", "--map", "--over", "load=0.3..x:2"], "--over load must be numbers"),
+            (["overload", "--map", "--over", "load=0.3,0.9"], "--over load must be LOW..HIGH:POINTS[:log]"),
+            (["overload", "--map", "--over", "load=0.3..0.9"], "must be PATH=LOW..HIGH:POINTS[:log]"),
+            (["overload", "--map", "--over", "duration=1..9:3"], "--over duration must be a time"),
+            (["overload", "--map", "--over", "factor=2..9:3"], "factor has no meaning for workers_down"),
+            (["overload", "--map", "--over", "share=0.1..1.5:3"], "share must be a share between 0 and 1"),
+            (["overload", "--map", "--over", "lod=0.3..0.9:3"], '--over must be a load or the size of a trigger; did'),
+            (["overload", "--map", "--over", "duration=1s..2s:2", "--over", "share=0.1..0.5:2"], "only once"),
+            (["overload", "--ramp", "--over", "load=0.1..1:31"], "must have 2 to 30 points for a ramp"),
+            (["overload", "--over", "load=0.1..1:3"], "--over load needs --map or --ramp"),
+            (["overload", "--over", "duration=1s..2s:3"], "--over duration needs --map or --phases"),
+            (["trace.toml", "--ramp", *["--fault", "workers_down start=1s duration=1s"]], "must not be a trace"),
+            (["overload", "--out", "file"], "--out must be a folder that can be written"),
+            (["overload", "--maps"], "No such option: --maps"),
+        ],
+    )  # fmt: skip
+    def test_wrong_words_are_one_clear_line_and_status_2(self, words, line, tmp_path, capsys, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(Lab, "_done", None)  # whatever is refused, is refused before any work
+        (tmp_path / "file").write_text("")
+        (tmp_path / "times.csv").write_text("when\n0\n1\n")
+        trace = '[arrivals]\nkind = "trace"\nfile = "times.csv"\ntime = "when"\n[workers]\nservice = "10 ms"\n'
+        (tmp_path / "trace.toml").write_text(trace)
+        status, out, err = run(capsys, "stress", *words)
+        assert (status, out) == (2, "")
+        assert line in err
+        assert len(err.strip().splitlines()) == 1
+        assert not (tmp_path / "results").exists()
