@@ -76,13 +76,12 @@ def check_(what: What, changes: Set = None) -> None:
     from backwater.units import units_required
 
     with units_required():
-        if is_experiment(what):
-            experiment = load_experiment(what)
-            experiment.check()
-            out.print(f"{what}: valid, {len(experiment.points()):,} points")
-            scenario = experiment.scenario.with_(settings(changes))
-        else:
-            scenario = read_scenario(what)[0].with_(settings(changes))
+        experiment = load_experiment(what) if is_experiment(what) else None
+        scenario = read_scenario(what)[0] if experiment is None else experiment.scenario
+        scenario = scenario.with_(settings(changes))
+    if experiment is not None:
+        experiment.check()
+        out.print(f"{what}: valid, {len(experiment.points()):,} points")
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, text in napkin(scenario):
         table.add_row(name, text)
@@ -126,22 +125,31 @@ def headline(result: Any) -> str:
     """The failures, in one sentence: no latency is ever told without them."""
     from backwater.units import human
 
-    refused, failed = result["rejection_ratio"], result["failure_ratio"]
-    return f"{human(refused, 'share')} of attempts got a 503 and {human(failed, 'share')} of jobs failed."
+    refused, withheld, failed = (
+        human(result[name], "share") for name in ("rejection_ratio", "withheld_ratio", "failure_ratio")
+    )
+    said = f"{refused} of attempts got a 503"
+    if result["withheld_ratio"] > 0:
+        said = f"{refused} of attempts were turned away ({withheld} unsent, by their own client)"
+    return f"{said} and {failed} of jobs failed."
 
 
 def _summary(result: Any) -> Table:
-    from backwater.metrics import METRICS
+    from backwater.metrics import CUT_OFF, METRICS
     from backwater.units import human
 
-    table = Table("metric", "class", "window", "estimate", "95 % interval", box=None, pad_edge=False)
+    cut = result["unfinished_ratio"] > CUT_OFF
+    note = f"† cut off: {human(result['unfinished_ratio'], 'share')} of the jobs were still alive at the end"
+    table = Table("metric", "class", "window", "estimate", "95 % interval", box=None, pad_edge=False,
+                  caption=note if cut else None, caption_justify="left")  # fmt: skip
     table.columns[3].justify = table.columns[4].justify = "right"
     for name, job_class, window, found in result.estimates:
         kind = METRICS[name].dimension
         if math.isnan(found.value):
             continue
         interval = "" if math.isnan(found.low) else f"{human(found.low, kind)} .. {human(found.high, kind)}"
-        table.add_row(name, job_class, window, human(found.value, kind), interval)
+        mark = " †" if cut and kind == "time" else ""
+        table.add_row(name, job_class, window, human(found.value, kind) + mark, interval)
     return table
 
 

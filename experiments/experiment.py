@@ -185,11 +185,20 @@ def _range(name: str, given: Mapping[str, Any], scenario: Scenario) -> Axis:
 
 def _whole(name: str, values: list[float], scenario: Scenario) -> list[Any]:
     """Whole numbers where the field takes no others, each once."""
-    try:
-        scenario.with_({name: values[0] + 0.5})
-    except ScenarioError:
+    odd = next((value for value in values if value != round(value)), None)
+    if odd is None or (not _takes(scenario, name, odd) and _takes(scenario, name, round(odd))):
         return list(dict.fromkeys(round(value) for value in values))
     return values
+
+
+def _takes(scenario: Scenario, name: str, value: float) -> bool:
+    """Whether a field may have this value, by itself."""
+    try:
+        with units_required(False):
+            scenario.with_({name: value})
+    except ScenarioError:
+        return False
+    return True
 
 
 def load_experiment(what: str) -> Experiment:

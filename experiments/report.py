@@ -15,7 +15,7 @@ from backwater.experiments.curves import Curve, curves, value
 from backwater.experiments.figures import draw_all
 from backwater.experiments.store import Store
 from backwater.experiments.sweep import Sweep, load_sweep
-from backwater.metrics import METRICS, metric, named
+from backwater.metrics import CUT_OFF, METRICS, metric, named
 from backwater.napkin import napkin
 from backwater.scenario import Scenario
 from backwater.units import human
@@ -25,7 +25,6 @@ COLUMNS = {
     "wait_mean": "mean wait", "latency_p50": "p50 latency", "latency_p99": "p99 latency", "goodput": "goodput",
     "utilization": "utilization", "wasted_ratio": "wasted work", "queue_max": "longest queue", "spill_ratio": "spilled",
 }  # fmt: skip
-CUT_OFF = 0.01  # share of unfinished jobs above which a latency is marked as cut off
 
 
 def write_report(folder: str | os.PathLike[str]) -> Path:
@@ -76,7 +75,12 @@ def answer(curve: Curve) -> str:
 
     def failures(index: int) -> str:
         refused, failed = at("rejection_ratio", index), at("failure_ratio", index)
-        return f"{refused} of attempts got a 503 and {failed} of jobs failed"
+        withheld = float(curve.estimates("withheld_ratio")[index, 0])
+        said = f"{refused} of attempts got a 503"
+        if withheld > 0:
+            unsent = human(withheld, "share")
+            said = f"{refused} of attempts were turned away ({unsent} unsent, by their own client)"
+        return f"{said} and {failed} of jobs failed"
 
     held = f"With {curve.label}: at" if curve.label else "At"
     text = f"{held} the knee, {axis.name} = {value(axis, knee)}, {failures(knee)}; {_served(curve, knee, at)}."

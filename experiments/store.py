@@ -73,6 +73,8 @@ class Store:
             ) from None
         for leftover in (self.folder / "points").glob(".*"):  # of a process that was killed
             leftover.unlink()
+        for old in (self.folder / "series").glob("*.json"):  # perhaps of other axes; they are made anew at the end
+            old.unlink()
 
     def points(self) -> list[str]:
         """Keys of the finished points."""

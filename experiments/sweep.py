@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from backwater.errors import LimitError, ScenarioError, check
+from backwater.errors import AuditError, LimitError, ScenarioError, check
 from backwater.experiments.experiment import Axis, Experiment, Point, experiment_from, flat, read_scenario
 from backwater.experiments.store import Store, key
 from backwater.metrics import METRICS
@@ -130,12 +130,13 @@ def run_experiment(
     experiment.check()
     check(parallel is None or parallel >= 1, "--parallel", parallel, "must be at least 1")
     points, kept = experiment.points(), None if store is None else Store(store)
-    manifest = {"command": command, "versions": versions(), "digest": experiment.scenario.digest}
+    keys = {point.place: key(point.scenario, experiment.run) for point in points}
+    manifest = {"command": command, "versions": versions(), "digest": experiment.scenario.digest,
+                "points": list(keys.values())}  # fmt: skip
     if kept is not None:
         kept.begin(resume=resume)
         kept.keep("experiment", experiment.plain())
         kept.keep("manifest", manifest)
-    keys = {point.place: key(point.scenario, experiment.run) for point in points}
     cells: dict[tuple[int, ...], Cell] = {}
     todo = []
     for point in points:
@@ -157,19 +158,18 @@ def run_experiment(
 
 
 def load_sweep(folder: str | os.PathLike[str]) -> Sweep:
-    """A finished sweep from its folder. Raises ScenarioError where points are missing."""
+    """A finished sweep from its folder, whichever code made it. Raises ScenarioError where points are missing."""
     store = Store(folder)
-    experiment = experiment_from(store.tables("experiment"))
-    cells = {}
-    points = experiment.points()
-    missing = 0
-    for point in points:
-        cell = store.load(key(point.scenario, experiment.run))
-        missing += cell is None
-        cells[point.place] = cell or {}
-    advice = "run the sweep again with --resume; points made by other code do not count"
-    check(not missing, str(folder), f"{len(points) - missing} of {len(points)}", f"must hold every point: {advice}")
-    return Sweep(experiment, tuple(experiment.axes()), cells, store.tables("manifest"), store)
+    experiment, manifest = experiment_from(store.tables("experiment")), store.tables("manifest")
+    points, cells = experiment.points(), {}
+    names = manifest.get("points", [])
+    for point, name in zip(points, names, strict=len(names) == len(points)):
+        cell = store.load(name)
+        if cell is not None:
+            cells[point.place] = cell
+    advice = "run the sweep again with --resume"
+    check(len(cells) == len(points), str(folder), f"{len(cells)} of {len(points)}", f"must hold every point: {advice}")
+    return Sweep(experiment, tuple(experiment.axes()), cells, manifest, store)
 
 
 def _all(points: list[Point], run: Run, parallel: int) -> Iterator[tuple[Point, Cell]]:
@@ -195,9 +195,9 @@ def _named(point: Point, work: Callable[[], Cell]) -> Cell:
     """Run, and say at which point what went wrong."""
     try:
         return work()
-    except LimitError as error:
+    except (AuditError, LimitError) as error:
         where = ", ".join(f"{name} = {value}" for name, value in point.label.items())
-        raise LimitError(f"{error} (at {where})") from None
+        raise type(error)(f"{error} (at {where})") from None
 
 
 __all__ = ["Sweep", "flat", "load_sweep", "run_experiment", "run_point", "sweep"]

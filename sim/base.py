@@ -43,13 +43,17 @@ class Model(BaseModel):
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
+# What pydantic adds to the path of a field that may have several types.
+_TAGS = {"constrained-int", "constrained-float", "constrained-str", "int", "float", "str", "bool", "literal['forever']"}
+
+
 def one_line(error: ValidationError, model: type[BaseModel]) -> ScenarioError:
     """The first thing wrong in ``error``, with its path and the nearest valid choice."""
     found = error.errors(include_url=False)
     first = next(
         (item for item in found if item["type"] == "extra_forbidden"), found[0]
     )  # a misspelt field is missing too
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part) for part in first["loc"] if part not in _TAGS)
     kind, given = first["type"], first["input"]
     inner = first.get("ctx", {}).get("error")
     if isinstance(inner, ScenarioError):
@@ -86,13 +90,14 @@ def one_of(*kinds: type[Model], what: str, shorthand: Callable[[Any], Model] | N
             return given
         if not isinstance(given, Mapping):
             if shorthand is None or isinstance(given, Model):
-                raise ScenarioError("", f"must be {what}", given)
+                raise ScenarioError("", f"must be {what}, as in {{ kind = {' | '.join(table)} }}", given)
             return shorthand(given)
         word = given.get("kind")
         if word is None:
             raise ScenarioError("", f'must name its kind, as in {{ kind = "{next(iter(table))}" }}', dict(given))
         if word not in table:
-            raise ScenarioError("kind", f"must be {what}{nearest(str(word), table)}", word)
+            near = nearest(str(word), table)
+            raise ScenarioError("kind", f"must be {what}{near}", word)
         return table[word](**given)
 
     union: Any = Union[tuple(kinds)]  # noqa: UP007 (made at run time)

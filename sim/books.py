@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backwater import outcome as o
+from backwater.errors import check
 from backwater.measure import (
     ATTEMPT_ROW,
     CELL,
@@ -111,11 +112,14 @@ class Fold:
         count_rows(when, wanted, self.every, self.counts[name])
 
     def close(self, end: float) -> Outcome:
-        """The outcome of a run that ended at ``end`` [s]."""
+        """The outcome of a run that ended at ``end`` [s]; ScenarioError where that was within its warm-up."""
+        late = self.run.warmup >= end > 0
+        check(not late, "run.warmup", self.run.warmup, f"must be before the run ends, which it did at {end:g} s")
         self.make_room(end)
         books = self.books
         cross_now(books, end)
         books.ends[:2, 1] = end
+        books.ends[2:] = np.minimum(books.ends[2:], end)
         end_segment(books, end)
         parts = _parts(books)
         return Outcome(

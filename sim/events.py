@@ -31,8 +31,8 @@ class Event(NamedTuple):
     what: str
 
 
-def of(outcome: Outcome) -> list[Event]:
-    """The events of a run whose attempts and jobs were recorded, in order of time."""
+def of(outcome: Outcome, why: str = "full") -> list[Event]:
+    """The events of a run whose attempts and jobs were recorded, in order of time; ``why`` some get the 503."""
     assert outcome.attempts is not None
     assert outcome.jobs is not None
     sent = {(row[0], row[1], row[3]): row[5] for row in outcome.attempts}
@@ -43,24 +43,24 @@ def of(outcome: Outcome) -> list[Event]:
         found.append(((event.time, rank, row[0], row[1], number), event))  # type: ignore[arg-type]
 
     for row in outcome.attempts:
-        _tell(row, sent.get((row[0], row[1], row[3] + 1)), say)
+        _tell(row, sent.get((row[0], row[1], row[3] + 1)), why, say)
     done = {(row[0], row[1]): row[9] for row in outcome.attempts if row[16] == COMPLETED}
     for row in outcome.jobs:
         if JOB_OUTCOMES[int(row[6])] == "completed" and row[4] > done[row[0], row[1]]:
             say(order.POLL, row[4], row, 0, "its client asks and finds it completed")
         if JOB_OUTCOMES[int(row[6])] == "gave_up":
-            say(order.RETRY + 0.5, row[4], row, 0, f"gave up after {row[5]:.0f} attempts")
+            say(order.ARRIVAL + 0.7, row[4], row, 0, f"gave up after {row[5]:.0f} attempts")
     found.sort(key=lambda pair: pair[0])
     return [event for _, event in found]
 
 
-def _tell(row: np.ndarray, again: float | None, say) -> None:  # type: ignore[no-untyped-def]
+def _tell(row: np.ndarray, again: float | None, why: str, say) -> None:  # type: ignore[no-untyped-def]
     """The events of one attempt; ``again`` is when the next attempt of its job was sent."""
     number, sent, accepted, taken, started, ended, outcome = (*row[[3, 5, 6, 7, 8, 9]], int(row[16]))
     retry = "" if again is None else f", again in {_short(again - ended)}"
     if outcome == REJECTED and math.isnan(accepted):
-        why = "withheld by its client" if row[17] else "full -> 503"
-        say(order.ARRIVAL, sent, row, number, f"{why}{retry}")
+        said = "withheld by its client" if row[17] else f"{why} -> 503"
+        say(order.ARRIVAL, sent, row, number, f"{said}{retry}")
         return
     at_once = taken == accepted and row[11] == 0
     say(order.ARRIVAL, sent, row, number, "accepted" if at_once else "waits" if not row[11] else "waits on disk")
@@ -72,7 +72,7 @@ def _tell(row: np.ndarray, again: float | None, say) -> None:  # type: ignore[no
     ends = {
         COMPLETED: "completed", ABANDONED_COMPLETED: "completed, but nobody waits for it",
         FAILED: f"ended with an error{retry}",
-        REJECTED: f"shed -> 503{retry}",
+        REJECTED: f"turned out -> 503{retry}",
         CANCELLED: "timed out, " + ("taken from the queue" if math.isnan(taken) else "stopped") + retry,
         DROPPED: "dropped from the queue, nobody is told",
     }  # fmt: skip

@@ -237,7 +237,7 @@ def fold_attempts(books, rows):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _job_resolved(books, job, result, life, at):  # type: ignore[no-untyped-def]
+def _job_resolved(books, job, result, ended, at):  # type: ignore[no-untyped-def]
     """A job that ended with an answer, in a cell to which it belongs; its caller had been released."""
     cell, due = books.cells[at], books.deadlines[int(job.job_class)]
     cell.resolved += 1
@@ -249,12 +249,12 @@ def _job_resolved(books, job, result, life, at):  # type: ignore[no-untyped-def]
         cell.dropped += 1
     if due < math.inf:
         cell.due += 1
-        cell.on_time += result == o.JOB_COMPLETED and life <= due
+        cell.on_time += result == o.JOB_COMPLETED and ended <= job.arrived + due  # a difference would be rounded
     if at >= MAIN * books.places:
         cell.job_attempts += job.attempts
         _note(books, at, BLOCKED, job.released - job.arrived)
         if result == o.JOB_COMPLETED:
-            _note(books, at, LATENCY, life)
+            _note(books, at, LATENCY, ended - job.arrived)
 
 
 @inner
@@ -267,7 +267,7 @@ def _job_in_windows(books, job, result, ended):  # type: ignore[no-untyped-def]
             if result == o.JOB_UNFINISHED:
                 books.cells[at].unfinished += 1
             else:
-                _job_resolved(books, job, result, ended - job.arrived, at)
+                _job_resolved(books, job, result, ended, at)
 
 
 @inlined
@@ -282,7 +282,7 @@ def fold_job(books, job, result, ended):  # type: ignore[no-untyped-def]
     if result == o.JOB_UNFINISHED:
         cell.unfinished += 1
     else:
-        _job_resolved(books, job, result, life, main if ended >= start else c)
+        _job_resolved(books, job, result, ended, main if ended >= start else c)
     if books.ends.shape[0] > MAIN + 1:
         _job_in_windows(books, job, result, ended)
 

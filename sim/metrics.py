@@ -22,6 +22,7 @@ from backwater.units import parse
 Array = npt.NDArray[np.float64]
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 bin_edges = cache(edges)
+CUT_OFF = 0.01  # share of unfinished jobs above which a latency is marked as cut off
 
 
 class Cells:
@@ -181,7 +182,7 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in [
     _counts("spill_ratio", "spilled attempts / accepted attempts", "spilled", "accepted"),
     _counts("disk_wait_mean", "disk time per spilled attempt, turns included", "disk_time", "spilled", "time"),
     _counts("duplicate_ratio", "jobs served more than once / jobs resolved", "duplicates", "resolved"),
-    _mean("drain_time", "time", "backlog of time 0 gone", _drained),
+    _mean("drain_time", "time", "until nothing waits or is served, for the first time", _drained),
 ]}  # fmt: skip
 # Of the run as a whole: not given again for classes and named windows.
 WHOLE_RUN = {"drain_time"}

@@ -6,6 +6,7 @@ import math
 
 from backwater.components.arrivals import Bursts, Periodic, Poisson
 from backwater.components.client import Client
+from backwater.components.closed import Closed
 from backwater.components.notify import Poll
 from backwater.distributions import Constant, Exponential, Law, Linear
 from backwater.scenario import Producer, Scenario, mean_of
@@ -30,12 +31,14 @@ def napkin(scenario: Scenario) -> list[tuple[str, str]]:
 def kendall(scenario: Scenario) -> str:
     """Kendall's notation: arrivals / service / workers / places, those in service included."""
     kinds = {type(p.source) for p in scenario.producers}
-    arrivals = "M" if kinds == {Poisson} else "D" if kinds == {Periodic} and len(scenario.producers) == 1 else "G"
+    single = all(p.source.batch == 1 for p in scenario.producers)
+    even = kinds == {Periodic} and len(scenario.producers) == 1
+    arrivals = "M" if kinds == {Poisson} and single else "D" if even and single else "G"
     laws = {scenario.service_law(index) for index in range(len(scenario.jobs))}
     service = _letter(next(iter(laws))) if len(laws) == 1 else "G"
     room, count = scenario.queue.bounds[0], scenario.workers.count
     places = "" if math.isinf(room) else f"/{count + int(room)}"
-    retries = any(p.client.retry is not None for p in scenario.producers)
+    retries = any(_tries_again(p.client) for p in scenario.producers)
     return f"{arrivals}/{service}/{count}{places}, {scenario.queue.discipline}" + (", with retries" if retries else "")
 
 
@@ -56,6 +59,8 @@ def _load(scenario: Scenario) -> str:
 
 
 def _steady(scenario: Scenario) -> str:
+    if all(isinstance(p.source, Closed) for p in scenario.producers):
+        return "yes: so many clients send no more than so many jobs at a time"
     bounded = not math.isinf(min(scenario.queue.bounds))
     if bounded:
         return "yes: the queue is bounded" + ("; overloaded, so it stays full" if scenario.load >= 1 else "")
@@ -64,12 +69,16 @@ def _steady(scenario: Scenario) -> str:
         return (
             "no: more work comes than can be done, and nothing bounds the queue" if patient else "only through timeouts"
         )
-    retries = any(p.client.retry is not None for p in scenario.producers)
+    retries = any(_tries_again(p.client) for p in scenario.producers)
     return (
         "yes without retries; timeouts and retries may add work without bound"
         if retries
         else "yes: the load is below 1"
     )
+
+
+def _tries_again(client: Client) -> bool:
+    return client.retry is not None or client.proxy is not None
 
 
 def _stays(client: Client) -> bool:
@@ -123,8 +132,9 @@ def _patience(producer: Producer, scenario: Scenario) -> list[tuple[str, str]]:
     out = [(f"timeouts{whose}", _timeouts(client))]
     if client.mode == "async":
         out.append((f"callers{whose}", f"go on once their job is accepted; its result {_news(client)}"))
+    out += _limits(client, whose)
     if client.retry is None:
-        return [*out, (f"retries{whose}", "none: a 503 is final")]
+        return [*out, (f"retries{whose}", "none: a 503 is final" if client.proxy is None else "none but the proxy's")]
     lasts = persistence(client)
     attempts = client.retry.max_attempts
     text = f"up to {attempts} attempts" if attempts != "forever" else "for ever"
@@ -134,6 +144,19 @@ def _patience(producer: Producer, scenario: Scenario) -> list[tuple[str, str]]:
         verdict = "outlasts" if lasts > length else "does not outlast"
         text += f", which {verdict} a burst of {human(length, 'time')}"
     return [*out, (f"retries{whose}", text)]
+
+
+def _limits(client: Client, whose: str) -> list[tuple[str, str]]:
+    """What keeps a client from sending, or sends for it."""
+    out = []
+    if client.proxy is not None:
+        tries = client.proxy.retry.max_attempts
+        out.append((f"proxy{whose}", f"tries up to {tries} times for each call of the client"))
+    gates = {"a breaker": client.breaker, "a throttle": client.throttle}
+    parts = [name for name, gate in gates.items() if gate is not None]
+    if client.retry_budget is not None:
+        parts.insert(0, f"a retry budget ({client.retry_budget.kind})")
+    return [*out, (f"held back{whose}", "by " + " and ".join(parts))] if parts else out
 
 
 def _news(client: Client) -> str:

@@ -13,6 +13,8 @@ from backwater.errors import ScenarioError, check
 from backwater.random import REPLICATIONS, SEEDS
 from backwater.units import Time, parse, text
 
+SAMPLES = 10_000_000  # at most, in one run
+
 
 def _window(given: Any) -> tuple[float, float]:
     parts = re.split(r"\s*\.\.\s*", given) if isinstance(given, str) else given
@@ -59,13 +61,15 @@ class Run(Model):
         check(self.end > 0, "horizon", self.horizon, "must be above 0")
         check(self.warmup < self.end, "warmup", self.warmup, f"must be before the horizon of {self.end:g} s")
         check(self.sample is None or self.sample > 0, "sample", self.sample, "must be above 0")
+        fine = self.sample is not None and math.isfinite(self.end) and self.end / self.sample > SAMPLES
+        check(not fine, "sample", self.sample, f"must be at least a {SAMPLES:,}th of the horizon")
         for name, (_, end) in self.windows.items():
             check(end <= self.end, f"windows.{name}", end, f"must end by the horizon of {self.end:g} s")
             check(
                 re.fullmatch(r"[^\[\],]+", name) and name != "all",
                 "windows",
                 name,
-                'must be names without "[", "]", ","',
+                'must be names other than "all", without "[", "]", ","',
             )
         return self
 

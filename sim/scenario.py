@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from functools import cached_property
@@ -89,7 +90,22 @@ class Scenario(Model):
         for index, fault in enumerate(self.faults):
             multiplies = fault.kind == "load" and traced
             check(not multiplies, f"faults.{index}.kind", "load", "must not be load where arrivals are a trace")
+        self._check_pauses()
         return self._check_names()
+
+    def _check_pauses(self) -> None:
+        """A client that tries for ever without a pause, and is turned away at once, would stop the clock."""
+        queue = self.queue
+        full = not math.isinf(min(queue.bounds)) and queue.overflow in ("reject", "shed_oldest")
+        for producer in self.producers:
+            client, retry = producer.client, producer.client.retry
+            gated = client.breaker is not None or client.throttle is not None
+            if retry is None or not (full or queue.admission or gated) or client.retry_budget is not None:
+                continue
+            endless = retry.max_attempts == "forever" and retry.retry_probability == 1 and not retry.pauses
+            where = f"arrivals.{producer.name}.client" if producer.source.client is not None else "client"
+            must = 'must be above 0 where max_attempts is "forever" and attempts can be turned away'
+            check(not endless, f"{where}.retry.base", retry.base, must)
 
     def _check_names(self) -> Scenario:
         sent: set[int] = set()

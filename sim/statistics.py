@@ -77,7 +77,10 @@ def histogram_quantile(counts: Counts, edges: Array, q: float) -> float:
 
 
 def histogram_share(counts: Counts, edges: Array, x: float) -> float:
-    """How many of what a histogram counted were at most ``x``, straight within a bin."""
+    """How many of what a histogram counted were at most ``x``, straight within a bin.
+
+    Of a bin with far more than its neighbours, as a constant leaves it, what is beyond those is taken to be at ``x``.
+    """
     if x < 0:
         return 0.0
     place = int(np.searchsorted(edges, x, side="right")) - 1
@@ -86,7 +89,9 @@ def histogram_share(counts: Counts, edges: Array, x: float) -> float:
     if place == 0:
         return float(counts[0])
     inside = (x - edges[place]) / (edges[place + 1] - edges[place])
-    return float(counts[:place].sum() + inside * counts[place])
+    around = (counts[place - 1] + counts[min(place + 1, len(counts) - 1)]) / 2
+    heap = counts[place] - around if counts[place] > 8 * around + 30 else 0.0
+    return float(counts[:place].sum() + heap + inside * (counts[place] - heap))
 
 
 def pooled_quantile(counts: Counts, edges: Array, q: float, level: float = 0.95) -> Estimate:

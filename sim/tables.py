@@ -217,10 +217,13 @@ def read_rows(file: str) -> dict[str, list[str]]:
 
 @lru_cache(maxsize=8)
 def _cached_rows(file: str, _mtime: int, _size: int) -> dict[str, list[str]]:
-    with open(file, newline="", encoding="utf-8") as lines:
+    with open(file, newline="", encoding="utf-8-sig") as lines:
         table = list(csv.reader(lines))
     if len(table) < 2:
         raise ScenarioError("file", "must hold a header line and at least one row", file)
+    twice = next((name for name in table[0] if table[0].count(name) > 1), None)
+    if twice is not None:
+        raise ScenarioError("file", f'must name each column once: "{twice}" stands twice in its header', file)
     for number, row in enumerate(table, start=1):
         if len(row) != len(table[0]):
             raise ScenarioError("file", f"has {len(row)} fields in line {number}, {len(table[0])} in its header", file)

@@ -84,10 +84,10 @@ def _terms(text: str, table: dict[str, float]) -> float | None:
 
 
 def _rate(text: str) -> float | None:
-    match = re.fullmatch(rf"\s*({_NUMBER})\s*([kMG]?)\s*(?:rps|(?:[A-Za-z]+\s*)?/\s*([a-z]+))\s*", text)
-    if not match or (match[3] or "s") not in PERIOD:
+    match = re.fullmatch(rf"\s*({_NUMBER})\s*([kMG]?)\s*(?:rps|([A-Za-z]*)\s*/\s*([a-z]+))\s*", text)
+    if not match or (match[4] or "s") not in PERIOD or match[3] in SIZE or match[3] in TIME:
         return None
-    return float(match[1]) * COUNT[match[2]] / PERIOD[match[3] or "s"]
+    return float(match[1]) * COUNT[match[2]] / PERIOD[match[4] or "s"]
 
 
 def _bandwidth(text: str) -> float | None:

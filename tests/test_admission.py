@@ -18,6 +18,12 @@ def sent(scenario, horizon):
     return found.sort_values(["sent", "job"], kind="stable")
 
 
+def test_a_rate_limit_lets_in_a_stream_of_just_its_rate():
+    made = bw.Scenario(arrivals=bw.Periodic(interval="100 ms"), workers={"service": "0 s", "count": 9},
+                       queue={"admission": {"kind": "token_bucket", "rate": "10/s"}})  # fmt: skip
+    assert bw.simulate(made, horizon="100 s", replications=1)["rejection_ratio"] == 0
+
+
 def test_a_rate_limit_lets_in_a_burst_and_then_its_rate():
     # 2 tokens; they come at 2/s and are asked for at 4/s: 2 - 1, 1.5 - 1, 1 - 1, 0.5, 1 - 1, 0.5, ...
     made = bw.Scenario(arrivals=bw.Periodic(interval="250 ms"), workers={"service": "0 s", "count": 9},
@@ -129,6 +135,14 @@ class TestLimits:
         down = self.follow(bw.ConcurrencyLimit(algorithm="aimd", initial=4), [(1, 4, True)] * 5)
         assert down == [3, 2, 1, 1, 1]
 
+    def test_a_limit_shrinks_where_clients_give_up_as_where_services_are_late(self):
+        # At three times what can be done, patience of 0.5 s: nearly all that wait are withdrawn, so the limit falls.
+        limit = {"kind": "limit", "algorithm": "aimd", "most": 1000, "initial": 1000}
+        made = bw.Scenario(arrivals=bw.Poisson(rate="300/s"), workers={"service": "10 ms"},
+                           client={"attempt_timeout": "500 ms", "on_timeout": "cancel"},
+                           queue={"admission": limit})  # fmt: skip
+        assert bw.simulate(made, horizon="60 s", warmup="30 s", replications=2)["system_mean"] < 60
+
     def test_gradient2(self):
         part = bw.ConcurrencyLimit(initial=20)
         times = [(1, 20, False), (1, 20, False), (2, 20, False), (1, 10, False)]
@@ -168,24 +182,23 @@ class TestLimits:
 
 
 def test_dagor_lets_in_fewer_from_the_last_priorities_on_and_more_by_and_by():
-    # Two levels of 128 users. In the first second 60 come at place 0, 30 at place 127 (level 0), 10 at place 128; waits
-    # are too long: of 100 at most 95 are to come, so the ten at place 128 go, and with them all places from there on.
-    part = bw.Dagor(target="20 ms", window="1 s", alpha=0.05, beta=0.01)
+    # Two levels of 128 users. Each second one comes at each of the places 78 to 177: the first fifty have priority 0.
+    part = bw.Dagor(target="20 ms", window="1 s", alpha=0.05, beta=0.02)
     memory = part.memory(2)
 
-    def come(now, level, user):
-        return admission.admits(part.params, memory, now, (user + 0.5) / 128, 0, 0, level)
-
     def second(start, wait):
-        let_in = [come(start + 0.01 * n, *((0, 0) if n < 60 else (0, 127) if n < 90 else (1, 0))) for n in range(100)]
+        let_in = 0
+        for n, place in enumerate(range(78, 178)):
+            user = (place % 128 + 0.5) / 128
+            let_in += admission.admits(part.params, memory, start + 0.01 * n, user, 0, 0, place // 128)
         admission.keeps(part.params, memory, start + 0.5, start + 0.5 - wait, math.inf, 0)
-        return sum(let_in[:60]), sum(let_in[60:90]), sum(let_in[90:])
+        return let_in
 
-    assert second(0.0, wait=0.03) == (60, 30, 10)
-    assert second(1.0, wait=0.03) == (60, 30, 0)  # of 90 at most 85.5: the next to go are the thirty
-    assert second(2.0, wait=0.01) == (60, 0, 0)  # not overloaded: 1 % of those that come more, so up to place 127
-    assert second(3.0, wait=0.01) == (60, 30, 0)  # 90 + 1: up to place 128
-    assert second(4.0, wait=0.01) == (60, 30, 10)
+    assert second(0.0, wait=0.03) == 100
+    assert second(1.0, wait=0.03) == 95  # waits were too long: of 100 at most 95
+    assert second(2.0, wait=0.01) == 90  # of 95 at most 90.25
+    assert second(3.0, wait=0.01) == 92  # short again: 2 % of the 100 that came more
+    assert second(4.0, wait=0.01) == 94
 
 
 class TestDisciplines:
@@ -224,6 +237,16 @@ class TestDisciplines:
         found = self.order(tmp_path, {"x": [0] * 5, "y": [0] * 3}, jobs, queue={"discipline": "fair"},
                            workers={"service": "1 s"})  # fmt: skip
         assert found == ["x", "x", "y", "x", "x", "y", "x", "y"]
+
+    def test_classes_stay_in_turn_though_attempts_of_one_are_withdrawn(self):
+        # Equal weights, 300/s and 150/s against 100/s: whoever gives up spends no turn of the class, so both get half.
+        arrivals = {"x": bw.Poisson(rate="300/s", jobs=("x",)), "y": bw.Poisson(rate="150/s", jobs=("y",))}
+        made = bw.Scenario(arrivals=arrivals, jobs={"x": bw.Job(), "y": bw.Job()}, workers={"service": "10 ms"},
+                           client={"attempt_timeout": "500 ms", "on_timeout": "cancel_waiting"},
+                           queue={"discipline": "fair"})  # fmt: skip
+        found = bw.simulate(made, horizon="70 s", warmup="10 s", replications=4)
+        for name in "xy":
+            assert found[f"throughput[{name}]"] == pytest.approx(50, abs=0.1)  # they take turns, one by one
 
     def test_the_newest_first_only_while_the_queue_stands(self, tmp_path):
         # One each second, each takes 2.5 s: taken at 0, then at 2.5 the queue has been empty until 1, for 1.5 s.

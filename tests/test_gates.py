@@ -6,6 +6,7 @@ import pytest
 from test_timelines import trace_of
 
 import backwater as bw
+from backwater.components import breaker
 
 FAILING = [{"kind": "errors", "share": 1.0}]
 
@@ -116,7 +117,7 @@ def test_work_that_nobody_waits_for_is_skipped_only_where_it_is_said(tmp_path):
     ({"retry_budget": {"kind": "ratio"}}, "client.retry_budget must come with a retry policy"),
     ({"retry": {"base": 1}, "retry_budget": {"kind": "tokens", "capacity": 3}}, "client.retry_budget.kind must"),
     ({"retry": {"base": 1}, "retry_budget": {"kind": "token_bucket", "capacity": 3, "cost": 5}},
-     "client.retry_budget.cost must be at most capacity = 3"),
+     "client.retry_budget.cost must be at most capacity - reserve = 3"),
     ({"breaker": {"share": 0}}, "client.breaker.share must be above 0"),
     ({"breaker": {"windows": 3}}, 'client.breaker has no field "windows"'),
     ({"throttle": {"k": 0.5}}, "client.throttle.k "),
@@ -127,3 +128,31 @@ def test_wrong_gates_are_refused_in_one_line(client, says):
         bw.Scenario(arrivals=bw.Poisson(rate=1), workers={"service": "1 s"}, client=client)
     assert str(error.value).startswith(says), str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_breaker_whose_probe_a_throttle_withholds_lets_another_one_go():
+    # All fail from 30 s to 90 s: both hold back; afterwards both let go again.
+    client = {"breaker": {"window": "2 s", "open_for": "2 s"}, "throttle": {"window": "10 s"}}
+    bad = [{"kind": "errors", "share": 1.0, "start": "30 s", "duration": "60 s"}]
+    made = bw.Scenario(arrivals=bw.Poisson(rate="20/s"), workers={"service": "10 ms", "count": 2}, client=client,
+                       faults=bad)  # fmt: skip
+    found = bw.simulate(made, horizon="600 s", warmup="300 s", replications=3)
+    assert found["success_ratio"] == 1
+
+
+def test_an_answer_from_before_the_breaker_opened_decides_nothing():
+    part = bw.Breaker(share=0.5, min_attempts=2, window="10 s", open_for="1 s")
+    params, memory = part.params, part.memory
+    assert breaker.breaker_lets(params, memory, 0.0)
+    sent = memory[breaker.CHANGES]
+    for _ in range(2):
+        breaker.breaker_hears(params, memory, 0.1, False, sent)
+    assert not breaker.breaker_lets(params, memory, 0.2)  # open
+    assert breaker.breaker_lets(params, memory, 1.2)  # its probe
+    probe = memory[breaker.CHANGES]
+    assert not breaker.breaker_lets(params, memory, 1.3)
+    breaker.breaker_hears(params, memory, 1.4, True, sent)  # one that was sent at 0
+    breaker.breaker_hears(params, memory, 1.4, False, sent)
+    assert not breaker.breaker_lets(params, memory, 1.5)
+    breaker.breaker_hears(params, memory, 1.6, True, probe)
+    assert breaker.breaker_lets(params, memory, 1.7)

@@ -2,7 +2,7 @@
 
 A part has ``params`` that the rules read and ``memory`` that they keep, both flat. The rules are asked when an attempt
 comes (``admits``), when a worker is about to take it (``keeps``), when one finds nobody (``finds_nobody``) and when a
-service ends (``served``). An attempt turned out when it would have been taken gets the 503 then.
+service ends or is given up (``served``). An attempt turned out when it would have been taken gets the 503 then.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ PARAMS = 12  # numbers of any kind
 def _token(params, memory, now):  # type: ignore[no-untyped-def]
     memory[0] = min(params[2], memory[0] + (now - memory[1]) * params[1])
     memory[1] = now
-    if memory[0] < 1.0:
+    if memory[0] < 1.0 - 1e-9:  # a stream of exactly this rate is let in, however its times are rounded
         return False
-    memory[0] -= 1.0
+    memory[0] = max(memory[0] - 1.0, 0.0)
     return True
 
 
@@ -90,7 +90,7 @@ def finds_nobody(params, memory):  # type: ignore[no-untyped-def]
 
 @compiled
 def served(params, memory, now, accepted, inside, late):  # type: ignore[no-untyped-def]
-    """A service ends, now [s], of one of ``inside`` attempts in all; ``late``: nobody waits for it any more."""
+    """One of ``inside`` attempts in all has ended, now [s]; ``late``: nobody waits for it any more."""
     if params[0] == LIMIT:
         limits.adapt(params, memory, now - accepted, inside, late)
 

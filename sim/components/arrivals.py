@@ -100,13 +100,16 @@ class _Varying(Source):
 
     @property
     def own_rate(self) -> float:
-        times, before, after, _ = self._knots()
+        """That of one period; without one, the last rate, which stays for good, or the mean before where that is 0."""
+        times, before, after, period = self._knots()
+        if not period and after[-1] > 0:
+            return float(after[-1])
         return float((np.diff(times) * (after[:-1] + before[1:]) / 2).sum() / times[-1])
 
     @property
     def own_peak(self) -> float:
-        _, before, after, _ = self._knots()
-        return float(max(before.max(), after.max()))
+        _, before, after, period = self._knots()
+        return float(max(before.max(), after[: -1 if period else None].max()))
 
 
 class Bursts(_Varying):

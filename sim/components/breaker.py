@@ -17,14 +17,23 @@ from backwater.units import Share, Time
 
 Array = npt.NDArray[np.float64]
 CLOSED, OPEN, HALF_OPEN = range(3)
-HEAD = 4  # state, when it opened [s], probes sent, probes that came back well; then the window
+HEAD = 5  # state, when it opened [s], probes sent, probes that came back well, how often it changed; then the window
+CHANGES = 4
+BREAKER, THROTTLE = 5, 2  # numbers of their parameters
+
+
+@compiled
+def _turn(memory, state):  # type: ignore[no-untyped-def]
+    memory[0] = state
+    memory[CHANGES] += 1.0
 
 
 @compiled
 def breaker_lets(params, memory, now):  # type: ignore[no-untyped-def]
     """Whether the breaker lets an attempt go, now [s]; ``params`` are share, min_attempts, window, open_for, probes."""
     if memory[0] == OPEN and now >= memory[1] + params[3]:
-        memory[0], memory[2], memory[3] = HALF_OPEN, 0.0, 0.0
+        memory[2], memory[3] = 0.0, 0.0
+        _turn(memory, HALF_OPEN)
     if memory[0] == HALF_OPEN and memory[2] < params[4]:
         memory[2] += 1.0
         return True
@@ -32,19 +41,33 @@ def breaker_lets(params, memory, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def breaker_hears(params, memory, now, ok):  # type: ignore[no-untyped-def]
-    """An attempt has succeeded or failed, now [s]."""
+def breaker_unsent(memory):  # type: ignore[no-untyped-def]
+    """An attempt that the breaker has just let go is not sent after all."""
+    if memory[0] == HALF_OPEN:
+        memory[2] -= 1.0
+
+
+@compiled
+def breaker_hears(params, memory, now, ok, changes):  # type: ignore[no-untyped-def]
+    """An attempt has succeeded or failed, now [s], that was let go when the breaker had changed so often.
+
+    What was sent before the last change says nothing of what has been since.
+    """
+    if memory[CHANGES] != changes:
+        return
     if memory[0] == CLOSED:
         note(memory, HEAD, now, params[2], 1.0, 0.0 if ok else 1.0)
         attempts = total(memory, HEAD, 0)
         if attempts >= params[1] and total(memory, HEAD, 1) >= params[0] * attempts and not ok:
-            memory[0], memory[1] = OPEN, now
+            memory[1] = now
+            _turn(memory, OPEN)
     elif memory[0] == HALF_OPEN:
         memory[3] += 1.0 if ok else 0.0
         if not ok:
-            memory[0], memory[1] = OPEN, now
+            memory[1] = now
+            _turn(memory, OPEN)
         elif memory[3] >= params[4]:
-            memory[0] = CLOSED
+            _turn(memory, CLOSED)
             forget(memory, HEAD)
 
 
@@ -72,6 +95,7 @@ class Breaker(Model):
     window        over which failures are counted [s]
     open_for      how long it stays open before it lets probes go [s]
     probes        that it lets go then: all must succeed to close it, one failure opens it again
+    An answer to what was sent before the breaker last opened, half opened or closed counts for nothing.
     """
 
     share: Share = 0.5

@@ -80,15 +80,19 @@ class TokenBucket(Model):
     capacity: float = Field(gt=0, le=1e9)
     per_request: float = Field(default=0.0, ge=0, le=1e6)
     per_success: float = Field(default=0.0, ge=0, le=1e6)
-    cost: float = Field(default=1.0, gt=0, le=1e6)
-    timeout_cost: float | None = Field(default=None, gt=0, le=1e6)
+    cost: float = Field(default=1.0, ge=1e-6, le=1e6)
+    timeout_cost: float | None = Field(default=None, ge=1e-6, le=1e6)
     refund: bool = False
     reserve: float = Field(default=0.0, ge=0, le=1e9)
 
     @model_validator(mode="after")
     def _ordered(self) -> TokenBucket:
-        check(self.cost <= self.capacity, "cost", self.cost, f"must be at most capacity = {self.capacity:g}")
-        check(self.reserve < self.capacity, "reserve", self.reserve, f"must be below capacity = {self.capacity:g}")
+        spare = self.capacity - self.reserve
+        check(spare > 0, "reserve", self.reserve, f"must be below capacity = {self.capacity:g}")
+        for name in ("cost", "timeout_cost"):
+            cost = getattr(self, name)
+            fits = cost is None or cost <= spare
+            check(fits, name, cost, f"must be at most capacity - reserve = {spare:g}: no retry could ever be paid for")
         return self
 
     @property

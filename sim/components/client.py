@@ -105,6 +105,11 @@ class Retry(Model):
         return math.inf if self.max_attempts == "forever" else float(self.max_attempts)
 
     @property
+    def pauses(self) -> bool:
+        """Whether there is any pause between attempts."""
+        return bool(self.policy[HEAD:].max() > 0)
+
+    @property
     def policy(self) -> Array:
         """The flat array that ``backoff`` and ``tries_again`` read."""
         named = {"none": NONE, "full": FULL, "equal": EQUAL, "exponential": EXPONENTIAL_JITTER}

@@ -33,7 +33,8 @@ def _adjust(params, memory):  # type: ignore[no-untyped-def]
             count -= memory[HEAD + highest]
             highest -= 1
     else:
-        while highest + 1 < len(memory) - HEAD and count < memory[LET_IN] + params[5] * memory[CAME]:
+        most = memory[LET_IN] + params[5] * memory[CAME]
+        while highest + 1 < len(memory) - HEAD and count + memory[HEAD + highest + 1] <= most:
             highest += 1
             count += memory[HEAD + highest]
     memory[HIGHEST] = highest

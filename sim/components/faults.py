@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from backwater.base import Model
 from backwater.errors import check
@@ -57,15 +57,6 @@ class Fault(Model):
     share: Share | None = None
     factor: float | None = Field(default=None, gt=0, le=1e6)
     in_hand: Literal["pause", "finish"] = "pause"
-
-    @field_validator("share", mode="before")
-    @classmethod
-    def _fraction(cls, given: Any) -> Any:
-        """A share may be written as a fraction such as "1/3"."""
-        top, line, bottom = given.partition("/") if isinstance(given, str) else ("", "", "")
-        parts = top.strip(), bottom.strip()
-        whole = line and all(part.isdecimal() for part in parts) and int(parts[1]) > 0
-        return int(parts[0]) / int(parts[1]) if whole else given
 
     @model_validator(mode="after")
     def _fits(self) -> Fault:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import cached_property
 from typing import Any, Literal
 
@@ -15,6 +16,8 @@ from backwater.errors import ScenarioError, check, nearest
 from backwater.jit import allocating
 from backwater.tables import read_columns, read_rows
 from backwater.units import Time
+
+_SHIFTED = re.compile(r":\d\d(\.\d+)?\s*[+-](?!00:?00$)\d\d:?\d\d$")
 
 
 @allocating
@@ -113,6 +116,8 @@ class Trace(Source):
 def _iso(file: str, texts: list[str]) -> Array:
     """Seconds of ISO dates and times, to the nanosecond."""
     try:
+        shifted = next((text for text in texts if _SHIFTED.search(text)), None)
+        check(shifted is None, "time", shifted, f"must hold times of UTC, without another offset, in {file}")
         moments = np.array([text.strip().removesuffix("Z").removesuffix("+00:00") for text in texts], "datetime64[ns]")
     except ValueError as error:
         raise ScenarioError("time", f"must hold numbers or ISO dates and times in {file}: {error}", texts[0]) from None

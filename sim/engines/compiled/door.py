@@ -60,7 +60,7 @@ def finds_nobody(world):  # type: ignore[no-untyped-def]
 
 @inner
 def served(world, attempt, late):  # type: ignore[no-untyped-def]
-    """A service ends, before its worker is free; ``late``: nobody waits for it any more."""
+    """A service ends, or an attempt is about to be stopped or withdrawn; ``late``: nobody waits for it any more."""
     plan, state = world.plan[0], world.state[0]
     params = world.numbers[plan.admission : plan.admission + rules.PARAMS]
     inside = state.waiting + world.books.gauges[BUSY].value

@@ -8,8 +8,6 @@ from backwater.components.window import WINDOW
 from backwater.engines.compiled.world import NONE
 from backwater.jit import inner
 
-BREAKER, THROTTLE = 5, 2  # numbers of their parameters
-
 
 @inner
 def pay(world, job, of_proxy, timed_out):  # type: ignore[no-untyped-def]
@@ -51,15 +49,19 @@ def let(world, job):  # type: ignore[no-untyped-def]
         _job_sent(world, sender.proxy_budget, sender.proxy_budget_at)
     if job.tries > 0:
         return True
+    probes = world.gates[sender.breaker_at : sender.breaker_at + breaker.HEAD + WINDOW]
     if sender.breaker != NONE:
-        memory = world.gates[sender.breaker_at : sender.breaker_at + breaker.HEAD + WINDOW]
-        if not breaker.breaker_lets(world.numbers[sender.breaker : sender.breaker + BREAKER], memory, now):
+        if not breaker.breaker_lets(world.numbers[sender.breaker : sender.breaker + breaker.BREAKER], probes, now):
             return False
+        job.let_after = probes[breaker.CHANGES]
     if sender.throttle == NONE:
         return True
     u = random.uniform(plan.seed, plan.replication, job.source, job.number, random.THROTTLE, job.attempts)
     memory = world.gates[sender.throttle_at : sender.throttle_at + WINDOW]
-    return breaker.throttle_lets(world.numbers[sender.throttle : sender.throttle + THROTTLE], memory, now, u)
+    sends = breaker.throttle_lets(world.numbers[sender.throttle : sender.throttle + breaker.THROTTLE], memory, now, u)
+    if not sends and sender.breaker != NONE:
+        breaker.breaker_unsent(probes)
+    return sends
 
 
 @inner
@@ -70,7 +72,8 @@ def hear(world, job, ok):  # type: ignore[no-untyped-def]
     proxy_hears(world, job, ok)
     if sender.breaker != NONE:
         memory = world.gates[sender.breaker_at : sender.breaker_at + breaker.HEAD + WINDOW]
-        breaker.breaker_hears(world.numbers[sender.breaker : sender.breaker + BREAKER], memory, now, ok)
+        params = world.numbers[sender.breaker : sender.breaker + breaker.BREAKER]
+        breaker.breaker_hears(params, memory, now, ok, job.let_after)
     if sender.throttle != NONE:
         memory = world.gates[sender.throttle_at : sender.throttle_at + WINDOW]
-        breaker.throttle_hears(world.numbers[sender.throttle : sender.throttle + THROTTLE], memory, now, ok)
+        breaker.throttle_hears(world.numbers[sender.throttle : sender.throttle + breaker.THROTTLE], memory, now, ok)

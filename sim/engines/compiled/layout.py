@@ -80,7 +80,7 @@ KIND = np.dtype([
 
 
 class Layout(NamedTuple):
-    """A scenario's numbers, the same for all replications. levels: how many levels of priority there are."""
+    """A scenario's numbers, the same for all replications. levels: how many of priority, or classes."""
 
     plan: Records
     senders: Records
@@ -137,7 +137,7 @@ def layout(scenario: Scenario) -> Layout:
     plan["paces"] = numbers.add(load)
     plan["paces_stop"] = plan["paces"] + len(load)
     flat = np.concatenate(numbers.parts) if numbers.parts else np.zeros(1)
-    return Layout(plan, senders, kinds, flat, _faults(scenario), gates, len(levels))
+    return Layout(plan, senders, kinds, flat, _faults(scenario), gates, max(len(levels), len(scenario.jobs)))
 
 
 def _gates(senders: Records, producers: list[Producer], numbers: _Numbers) -> Array:

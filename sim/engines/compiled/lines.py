@@ -1,10 +1,13 @@
-"""Who is next under a discipline other than fifo and lifo: levels of priority, a heap by rank, or places by chance."""
+"""Who is next under a discipline other than fifo and lifo.
+
+Levels of priority, a level for each class, a heap by rank, or places by chance.
+"""
 
 from __future__ import annotations
 
 from backwater import random
 from backwater.components.queue import pick, stands, start_tag
-from backwater.engines.compiled.layout import ADAPTIVE_LIFO, EDF, FAIR, PRIORITY, RANDOM, SJF
+from backwater.engines.compiled.layout import ADAPTIVE_LIFO, EDF, FAIR, PRIORITY, RANDOM
 from backwater.engines.compiled.world import NONE
 from backwater.jit import inlined, inner
 
@@ -70,15 +73,46 @@ def _sink(world, place, size, slot):  # type: ignore[no-untyped-def]
 
 @inner
 def _rank(world, attempt):  # type: ignore[no-untyped-def]
-    """What orders those that wait: a deadline [s], a service time [s], or a turn."""
-    plan, job, tags = world.plan[0], world.jobs[attempt.job], world.tags
-    if plan.discipline == EDF:
+    """What orders those that wait: a deadline [s] or a service time [s]."""
+    job = world.jobs[attempt.job]
+    if world.plan[0].discipline == EDF:
         return job.arrived + world.books.deadlines[job.job_class]
-    if plan.discipline == SJF:
-        return attempt.demand
-    tag = start_tag(tags[0], tags[1 + job.job_class])
-    tags[1 + job.job_class] = tag + 1.0 / world.kinds[job.kind].weight
-    return tag
+    return attempt.demand
+
+
+@inner
+def _join_class(world, slot):  # type: ignore[no-untyped-def]
+    state, attempt, tags = world.state[0], world.attempts[slot], world.tags
+    job_class = world.jobs[attempt.job].job_class
+    if world.levels[job_class].first == NONE:
+        tags[1 + job_class] = start_tag(tags[0], tags[1 + job_class])
+    state.turns += 1
+    attempt.turn = state.turns
+    _join_level(world, slot, job_class)
+
+
+@inner
+def taken(world, slot):  # type: ignore[no-untyped-def]
+    """A worker takes an attempt of a class that has had its turn."""
+    job, tags = world.jobs[world.attempts[slot].job], world.tags
+    tags[0] = tags[1 + job.job_class]
+    tags[1 + job.job_class] = tags[0] + 1.0 / world.kinds[job.kind].weight
+
+
+@inner
+def _first_in_turn(world):  # type: ignore[no-untyped-def]
+    best, tags = NONE, world.tags
+    for job_class in range(len(tags) - 1):
+        slot = world.levels[job_class].first
+        if slot == NONE:
+            continue
+        if best == NONE:
+            best = slot
+            continue
+        tag, least = tags[1 + job_class], tags[1 + world.jobs[world.attempts[best].job].job_class]
+        if tag < least or (tag == least and world.attempts[slot].turn < world.attempts[best].turn):
+            best = slot
+    return best
 
 
 @inner
@@ -87,6 +121,8 @@ def join(world, slot):  # type: ignore[no-untyped-def]
     plan, state, attempt = world.plan[0], world.state[0], world.attempts[slot]
     if plan.discipline == PRIORITY:
         _join_level(world, slot, world.kinds[world.jobs[attempt.job].kind].level)
+    elif plan.discipline == FAIR:
+        _join_class(world, slot)
     elif plan.discipline == RANDOM:
         _put(world, state.waiting - 1, slot)
     elif plan.discipline >= EDF:
@@ -101,6 +137,8 @@ def leave(world, slot):  # type: ignore[no-untyped-def]
     plan, attempt, size = world.plan[0], world.attempts[slot], world.state[0].waiting
     if plan.discipline == PRIORITY:
         _leave_level(world, attempt, world.kinds[world.jobs[attempt.job].kind].level)
+    elif plan.discipline == FAIR:
+        _leave_level(world, attempt, world.jobs[attempt.job].job_class)
     elif plan.discipline == RANDOM:
         _put(world, attempt.before, world.line[size])
     elif plan.discipline >= EDF:
@@ -127,9 +165,4 @@ def first(world):  # type: ignore[no-untyped-def]
         u = random.uniform(plan.seed, plan.replication, 0, state.asked, random.PICK, 0)
         state.asked += 1
         return world.line[pick(u, state.waiting)]
-    if plan.discipline == FAIR:
-        world.tags[0] = world.attempts[world.line[0]].rank
-    return world.line[0]
-
-
-__all__ = ["EDF", "SJF", "first", "join", "leave"]
+    return _first_in_turn(world) if plan.discipline == FAIR else world.line[0]

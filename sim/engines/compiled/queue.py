@@ -5,7 +5,7 @@ from __future__ import annotations
 from backwater.components.memory import disk_wait, fits, slowed
 from backwater.components.queue import has_room
 from backwater.engines.compiled import door, ledger, lines, timeouts
-from backwater.engines.compiled.layout import AT_ARRIVAL, AT_START, FIFO, LIFO, REJECT, SHED_OLDEST
+from backwater.engines.compiled.layout import AT_ARRIVAL, AT_START, FAIR, FIFO, LIFO, REJECT, SHED_OLDEST
 from backwater.engines.compiled.world import DROPPED as VANISHED
 from backwater.engines.compiled.world import NONE, WAITING
 from backwater.jit import inlined, inner
@@ -148,6 +148,8 @@ def take(world):  # type: ignore[no-untyped-def]
         return NONE
     if plan.slowdown == AT_START:
         world.attempts[slot].factor = slowed(state.waiting, plan.slow_above, plan.slow_factor)
+    if plan.discipline == FAIR:
+        lines.taken(world, slot)
     remove(world, slot, True)
     return slot
 
@@ -188,5 +190,7 @@ def leave_disk(world, attempt):  # type: ignore[no-untyped-def]
 @inner
 def withdraw(world, slot):  # type: ignore[no-untyped-def]
     """Its client takes a waiting attempt out of the queue."""
+    if world.plan[0].admission != NONE:
+        door.served(world, world.attempts[slot], True)
     remove(world, slot, False)
     ledger.close(world, slot, CANCELLED, world.state[0].now)

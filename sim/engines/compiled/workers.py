@@ -201,6 +201,8 @@ def stop(world, slot):  # type: ignore[no-untyped-def]
     """Its client stops an attempt in service; the worker takes the next one."""
     state, attempt = world.state[0], world.attempts[slot]
     worker, job_class = attempt.worker, world.jobs[attempt.job].job_class
+    if world.plan[0].admission != NONE:
+        door.served(world, attempt, True)
     if attempt.where == READING:
         queue.leave_disk(world, attempt)
     stands = world.plan[0].retimes and attempt.where == SERVING and world.workers[worker].due == np.inf

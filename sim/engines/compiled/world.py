@@ -27,13 +27,13 @@ IN_LIST, IN_CALENDAR = 1, 2  # where a timeout is put down
 FREE, WAITING, READING, SERVING, DROPPED = range(5)
 
 #: A job in progress. ref: see ``calendar``; place: what its events share among those of their instant; attempt: the one
-#: that its client waits for; calls, tries, paid, proxy_*, accepted, released, heard: see the reference's ``LiveJob``;
-#: attempts_left: slots of its attempts; verdict: what its client has yet to learn; begun: its client is not done with
-#: it; listed, sooner, later, expires: its place in the list of its source's total timeouts.
+#: that its client waits for; calls, tries, paid, proxy_*, accepted, released, let_after, heard: see the reference's
+#: ``LiveJob``; attempts_left: slots of its attempts; verdict: what its client has yet to learn; begun: its client is
+#: not done with it; listed, sooner, later, expires: its place in the list of its source's total timeouts.
 LIVE_JOB = np.dtype([
     ("ref", "i8"), ("place", "i8"), ("number", "i8"), ("arrived", "f8"), ("size", "f8"), ("demand", "f8"),
     ("pause", "f8"), ("proxy_pause", "f8"), ("paid", "f8"), ("proxy_paid", "f8"), ("expires", "f8"),
-    ("accepted", "f8"), ("released", "f8"),
+    ("accepted", "f8"), ("released", "f8"), ("let_after", "f8"),
     ("source", "i4"), ("kind", "i4"), ("job_class", "i4"), ("row", "i4"),
     ("attempts", "i4"), ("served", "i4"), ("attempt", "i4"), ("attempts_left", "i4"), ("begun", "i4"),
     ("backing_off", "i4"), ("calls", "i4"), ("tries", "i4"), ("next", "i4"), ("verdict", "i4"), ("listed", "i4"),
@@ -82,7 +82,7 @@ WORKER = np.dtype([
 FAULT = np.dtype([
     ("kind", "i8"), ("on", "i8"), ("start", "f8"), ("stop", "f8"), ("share", "f8"), ("factor", "f8"), ("pauses", "i8"),
 ])  # fmt: skip
-#: Those of a level of priority who wait, first and last.
+#: Those of a level of priority, or of a class, who wait: the first and the last.
 LEVEL = np.dtype([("first", "i8"), ("last", "i8")])
 
 
@@ -104,8 +104,8 @@ class World(NamedTuple):
     source that is a trace. ``timeouts`` has two lists per source, of its attempts' and of its jobs'. ``arrivals`` has
     one event per source, ``calendar`` all others. ``workers`` is kept only where speeds may change. ``gates`` is what
     the rules of budgets, breakers, throttles and of admission remember. ``line`` are the slots of those that wait
-    where a discipline needs them in an order of its own, ``tags`` up to where classes have had their turns, and before
-    them up to where all have. ``turned_away`` is an attempt that stands for all that are rejected; the rows are those
+    where a discipline needs them in an order of its own, ``tags`` when each class is next in turn, and before them
+    up to where all have been. ``turned_away`` is an attempt that stands for all that are rejected; the rows are those
     of recorded runs.
     """
 

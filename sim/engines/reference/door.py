@@ -49,6 +49,6 @@ class Door:
         rules.finds_nobody(self.params, self.memory)
 
     def served(self, attempt: Attempt, inside: int) -> None:
-        """A service ends, of one of so many attempts that wait or are served."""
+        """A service ends, or its client stops or withdraws an attempt, of so many that wait or are served."""
         late = attempt.answer is None
         rules.served(self.params, self.memory, self.env.now, attempt.accepted, inside, late)

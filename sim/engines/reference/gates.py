@@ -6,7 +6,14 @@ import simpy
 
 from backwater import random
 from backwater.components import budget, client
-from backwater.components.breaker import breaker_hears, breaker_lets, throttle_hears, throttle_lets
+from backwater.components.breaker import (
+    CHANGES,
+    breaker_hears,
+    breaker_lets,
+    breaker_unsent,
+    throttle_hears,
+    throttle_lets,
+)
 from backwater.engines.reference.chance import Chance
 from backwater.engines.reference.jobs import LiveJob
 
@@ -54,12 +61,17 @@ class Gates:
             self.proxy.job_sent(now)
         if job.tries > 0:
             return True
-        if self.part.breaker is not None and not breaker_lets(*self.breaker, now):
-            return False
+        if self.part.breaker is not None:
+            if not breaker_lets(*self.breaker, now):
+                return False
+            job.let_after = self.breaker[1][CHANGES]
         if self.part.throttle is None:
             return True
         u = self.chance.uniform(job.source, job.number, random.THROTTLE, job.attempts)
-        return bool(throttle_lets(*self.throttle, now, u))
+        sends = bool(throttle_lets(*self.throttle, now, u))
+        if not sends and self.part.breaker is not None:
+            breaker_unsent(self.breaker[1])
+        return sends
 
     def hear(self, job: LiveJob, *, ok: bool) -> None:
         """A call that was let go has succeeded or failed, whatever a proxy tried for it."""
@@ -67,6 +79,6 @@ class Gates:
         self.budget.hear(job.paid, ok=ok)
         self.proxy.hear(job.proxy_paid, ok=ok)
         if self.part.breaker is not None:
-            breaker_hears(*self.breaker, now, ok)
+            breaker_hears(*self.breaker, now, ok, job.let_after)
         if self.part.throttle is not None:
             throttle_hears(*self.throttle, now, ok)

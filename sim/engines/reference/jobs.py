@@ -31,12 +31,13 @@ class LiveJob:
     accepted        when its present attempt was accepted, in async mode [s]
     heard           whether that was the success of the present call
     released        when its caller went on [s]
+    let_after       how often its client's breaker had changed when that let its present call go
     unblocked       fires then, in async mode
     """
 
     arrived = pause = proxy_pause = accepted = released = math.nan
     attempts = served = calls = tries = 0
-    paid = proxy_paid = 0.0
+    paid = proxy_paid = let_after = 0.0
     attempt: Attempt | None = None
     heard = False
     unblocked: simpy.Event | None = None

@@ -28,6 +28,9 @@ class Line:
     def leave(self, attempt: Attempt) -> None:
         """It no longer waits."""
 
+    def taken(self, attempt: Attempt) -> None:
+        """A worker takes it; it still waits."""
+
     def next(self) -> Attempt:
         """Who is next; somebody waits."""
         return next(iter(self.waiting))
@@ -94,24 +97,37 @@ class Ranked(Line):
         return self.heap[0][2]
 
 
-class Fair(Ranked):
-    """Classes take turns, each by its weight: start-time fair queueing of attempts."""
+class Fair(Line):
+    """Classes take turns, each by its weight: start-time fair queueing of attempts.
+
+    Only those that are taken spend a turn of their class, not those that leave.
+    """
 
     def __init__(self, waiting: Waiting) -> None:
-        super().__init__(waiting, self._tag)
-        self.served_up_to = 0.0
-        self.last: dict[int, float] = {}
+        super().__init__(waiting)
+        self.served_up_to, self.turn = 0.0, 0
+        self.lines: dict[int, dict[Attempt, int]] = {}  # by class, in order of acceptance, each with its number
+        self.tags: dict[int, float] = {}  # when a class is next
 
-    def _tag(self, attempt: Attempt) -> float:
-        job = attempt.job
-        tag: float = start_tag(self.served_up_to, self.last.get(job.job_class, 0.0))
-        self.last[job.job_class] = tag + 1.0 / job.part.weight
-        return tag
+    def join(self, attempt: Attempt) -> None:
+        job_class = attempt.job.job_class
+        line = self.lines.setdefault(job_class, {})
+        if not line:
+            self.tags[job_class] = start_tag(self.served_up_to, self.tags.get(job_class, 0.0))
+        self.turn += 1
+        line[attempt] = self.turn
+
+    def leave(self, attempt: Attempt) -> None:
+        del self.lines[attempt.job.job_class][attempt]
+
+    def taken(self, attempt: Attempt) -> None:
+        job_class = attempt.job.job_class
+        self.served_up_to = self.tags[job_class]
+        self.tags[job_class] = self.served_up_to + 1.0 / attempt.job.part.weight
 
     def next(self) -> Attempt:
-        attempt = super().next()
-        self.served_up_to = self.heap[0][0]
-        return attempt
+        heads = [(self.tags[job_class], *next(iter(line.items()))) for job_class, line in self.lines.items() if line]
+        return min(heads, key=lambda head: (head[0], head[2]))[1]
 
 
 class AtRandom(Line):

@@ -131,6 +131,7 @@ class BoundedQueue:
             return None
         if self.slowdown is not None and self.slowdown.at == "start":
             attempt.factor = slowed(len(self.oldest), self.slowdown.above, self.slowdown.factor)
+        self.line.taken(attempt)
         self._remove(attempt, keep_on_disk=True)
         return attempt
 
@@ -172,6 +173,8 @@ class BoundedQueue:
 
     def withdraw(self, attempt: Attempt) -> None:
         """Its client takes a waiting attempt out of the queue."""
+        if self.door is not None:
+            self.door.served(attempt, len(self) + (0 if self.workers is None else len(self.workers.in_hand)))
         self._remove(attempt)
         attempt.ended, attempt.outcome = self.env.now, CANCELLED
         self.ledger.close(attempt)

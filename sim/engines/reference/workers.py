@@ -153,6 +153,8 @@ class WorkerPool:
         """Its client stops an attempt in service; the worker takes the next one."""
         if attempt.spilled and attempt.started != attempt.started:
             self.queue.leave_disk(attempt)
+        if self.queue.door is not None:
+            self.queue.door.served(attempt, len(self.queue) + len(self.in_hand))
         attempt.ended, attempt.outcome = self.env.now, CANCELLED
         self.ledger.close(attempt)
         self.ledger.change((self.env.now, BUSY, attempt.job.job_class, -1.0))
