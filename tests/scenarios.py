@@ -32,10 +32,38 @@ def retries(draw) -> dict | None:
     return policy
 
 
+def budgets() -> st.SearchStrategy:
+    """A retry budget, or none."""
+    tokens = {"kind": "token_bucket", "capacity": 6, "cost": 2, "timeout_cost": 3, "per_success": 1}
+    return st.sampled_from([
+        None, {**tokens, "refund": True}, {**tokens, "per_request": 0.1, "reserve": 1},
+        {"kind": "grpc", "max_tokens": 6, "token_ratio": 0.3},
+        {"kind": "ratio", "share": 0.3, "window": "4 s", "min_rate": "1/s"},
+    ])  # fmt: skip
+
+
+@st.composite
+def gates(draw) -> dict:
+    """What keeps a client from sending, and what sends for it; often nothing."""
+    seldom, out = st.sampled_from([False, False, True]), {}
+    if draw(seldom):
+        out["breaker"] = {"share": 0.4, "min_attempts": 3, "window": "2 s", "open_for": "1 s",
+                          "probes": draw(st.sampled_from([1, 2]))}  # fmt: skip
+    if draw(seldom):
+        out["throttle"] = {"k": 1.5, "window": "5 s"}
+    policy = draw(retries()) if draw(seldom) else None
+    if policy is not None:
+        out["proxy"] = {"retry": {**policy, "max_attempts": 3}, "retry_budget": draw(budgets())}
+    return out
+
+
 @st.composite
 def clients(draw) -> dict:
     """How senders behave."""
     client = {"on_timeout": draw(st.sampled_from(["leave", "cancel_waiting", "cancel"])), "retry": draw(retries())}
+    client |= {"honours_retry_after": draw(st.booleans()), **draw(gates())}
+    if client["retry"] is not None:
+        client["retry_budget"] = draw(budgets())
     if draw(st.booleans()):
         client["attempt_timeout"] = draw(times.flatmap(laws))
     if draw(st.booleans()):
@@ -53,6 +81,39 @@ def sources() -> st.SearchStrategy:
         {"kind": "periodic", "interval": "1 s", "jitter": "300 ms"}, {"kind": "renewal", "gap": "250 ms"},
         {"kind": "bursts", "base": "0/s", "peak": "5/s", "every": "10 s", "length": "4 s"},
         {"kind": "profile", "points": [["0 s", "0/s"], ["10 s", "4/s"], ["20 s", "0/s"]], "shape": "linear"},
+        {"kind": "mmpp", "rates": ["1/s", "6/s"], "sojourns": ["3 s", "1 s"]},
+        {"kind": "poisson", "rate": "1/s", "batch": {"1": 2, "4": 1}},
+        {"kind": "periodic", "interval": "1 s", "batch": 3},
+        {"kind": "closed", "clients": 4, "think": {"kind": "exponential", "mean": "1 s"}},
+        {"kind": "closed", "clients": 3, "think": "500 ms"},
+    ])  # fmt: skip
+
+
+@st.composite
+def faults(draw) -> dict:
+    """Something that breaks for a while."""
+    kind = draw(st.sampled_from(["workers_down", "workers_slow", "disk_slow", "errors", "load"]))
+    fault = {"kind": kind, "start": draw(st.sampled_from(["0 s", "3 s", "5 s"])),
+             "duration": draw(st.sampled_from(["2 s", "5 s", "10 s", None]))}  # fmt: skip
+    if kind in ("workers_slow", "disk_slow", "load"):
+        fault["factor"] = draw(st.sampled_from([0.5, 2.0, 3.0]))
+    if kind in ("workers_down", "workers_slow", "errors"):
+        fault["share"] = draw(st.sampled_from(["1/2", "1/3", 1.0]))
+    if kind == "workers_down":
+        fault["in_hand"] = draw(st.sampled_from(["pause", "finish"]))
+    return fault
+
+
+def admissions() -> st.SearchStrategy:
+    """Admission control; most often none."""
+    codel = {"kind": "codel", "target": "100 ms", "interval": "500 ms"}
+    limit = {"kind": "limit", "initial": 4, "most": 20, "timeout": "1 s"}
+    return st.none() | st.none() | st.sampled_from([
+        {"kind": "token_bucket", "rate": "3/s", "burst": 2},
+        {"kind": "red", "low": 1, "high": 6, "weight": 0.2, "probability": 0.3},
+        *({**codel, "variant": variant} for variant in ("rfc", "folly", "facebook")),
+        *({**limit, "algorithm": algorithm} for algorithm in ("aimd", "gradient2", "vegas")),
+        {"kind": "dagor", "target": "200 ms", "window": "3 s", "requests": 15, "alpha": 0.2, "beta": 0.1},
     ])  # fmt: skip
 
 
@@ -63,10 +124,12 @@ def scenarios(draw) -> bw.Scenario:
         f"class{i}": {
             "share": i + 1, "priority": draw(st.integers(0, 2)), "size": draw(st.sampled_from(["100 B", "1 kB"])),
             "deadline": draw(st.sampled_from([None, "2 s"])), "service": draw(st.none() | times.flatmap(laws)),
+            "weight": draw(st.sampled_from([1.0, 2.5])),
         }
         for i in range(draw(st.integers(1, 3)))
     }  # fmt: skip
-    slowdown = [None, {"above": 1, "factor": 2.0}, {"above": 0, "factor": 0.5, "at": "arrival"}]
+    slowdown = [None, *({"above": 1, "factor": factor, "at": at} for factor, at in (
+        (2.0, "start"), (0.5, "arrival"), (1.5, "now")))]  # fmt: skip
     memory = {
         "limit": draw(st.sampled_from(["0 B", "250 B", "2 kB"])), "write": draw(st.sampled_from(["0 s", "500 ms"])),
         "read": draw(times), "bandwidth": "1 kB/s",
@@ -75,7 +138,9 @@ def scenarios(draw) -> bw.Scenario:
     capacity = draw(st.sampled_from([0, 1, 3, 10, None]))
     queue = {
         "capacity": capacity, "capacity_bytes": draw(st.sampled_from([None, "1500 B"])),
-        "discipline": draw(st.sampled_from(["fifo", "lifo", "priority"])),
+        "discipline": draw(st.sampled_from(
+            ["fifo", "fifo", "lifo", "priority", "edf", "sjf", "random", "fair", "adaptive_lifo"])),
+        "standing": draw(st.sampled_from(["100 ms", "2 s"])), "admission": draw(admissions()),
         "overflow": draw(st.sampled_from(["reject", "drop_oldest", "shed_oldest"])),
         "retry_after": draw(st.sampled_from([None, "1 s"])), "backlog": draw(st.sampled_from([0, 0, 2])),
         "memory": draw(st.sampled_from([None, memory])),
@@ -87,6 +152,8 @@ def scenarios(draw) -> bw.Scenario:
     queue["backlog"] = min(queue["backlog"], count)
     return bw.Scenario(
         arrivals=arrivals, jobs=jobs, client=draw(clients()), queue=queue,
+        faults=draw(st.just([]) | st.lists(faults(), max_size=3)),
         workers={"count": count, "service": draw(times.flatmap(laws)),
-                 "demand": draw(st.sampled_from(["job", "attempt"]))},
+                 "demand": draw(st.sampled_from(["job", "attempt"])),
+                 "abandoned": draw(st.sampled_from(["serve", "skip"]))},
     )  # fmt: skip
