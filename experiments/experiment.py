@@ -17,7 +17,7 @@ from backwater.metrics import METRICS, metric, named
 from backwater.models import MODELS, ready
 from backwater.run import Run
 from backwater.scenario import Scenario
-from backwater.simulation import check_memory
+from backwater.simulation import check_end, check_memory
 from backwater.units import parse, units_required
 
 SHIPPED = Path(__file__).parent
@@ -94,6 +94,7 @@ class Experiment(Model):
     def _at(self, changes: dict[str, Any], label: dict[str, float | str]) -> Scenario:
         try:
             scenario = self.scenario.with_(changes)
+            check_end(scenario, self.run)
             check_memory(scenario, self.run)
         except ScenarioError as error:
             where = ", ".join(f"{name} = {value}" for name, value in label.items())

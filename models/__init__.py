@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from backwater.errors import check, nearest
 from backwater.models import (
+    autoscaling,
     herd,
     llm_inference,
     mongodb_retries,
@@ -30,6 +31,7 @@ class Ready(NamedTuple):
 _MODULES = {
     "thumbnails": thumbnails, "llm_inference": llm_inference, "overload": overload, "retry_storm": retry_storm,
     "mongodb_retries": mongodb_retries, "spill_collapse": spill_collapse, "herd": herd,
+    "autoscaling": autoscaling,
 }  # fmt: skip
 MODELS = {
     name: Ready(getattr(module, name), module.RUN, (module.__doc__ or "").splitlines()[0])

@@ -18,16 +18,19 @@ from typing import TYPE_CHECKING, Any
 
 from backwater.components.admission import CoDel, ConcurrencyLimit, Dagor, RateLimit, Red
 from backwater.components.arrivals import Bursts, Periodic, Poisson, Profile, Renewal
+from backwater.components.autoscale import Autoscale
 from backwater.components.breaker import Breaker, Throttle
 from backwater.components.budget import GrpcThrottle, Ratio, TokenBucket
 from backwater.components.client import Client, Proxy, Retry
 from backwater.components.closed import Closed
+from backwater.components.failures import Failures
 from backwater.components.faults import Fault
 from backwater.components.flow import MMPP
 from backwater.components.jobs import Job
 from backwater.components.memory import Memory, Slowdown
 from backwater.components.notify import Poll, Push
 from backwater.components.queue import Queue
+from backwater.components.shifts import Shifts
 from backwater.components.trace import Trace
 from backwater.components.workers import Workers
 from backwater.distributions import (
@@ -72,6 +75,7 @@ __all__ = [
     "Poisson", "Periodic", "Renewal", "MMPP", "Profile", "Bursts", "Trace", "Closed",
     "Job", "Client", "Retry", "Proxy", "TokenBucket", "GrpcThrottle", "Ratio", "Breaker", "Throttle", "Push", "Poll",
     "Queue", "Memory", "Slowdown", "RateLimit", "Red", "CoDel", "ConcurrencyLimit", "Dagor", "Workers", "Fault",
+    "Failures", "Shifts", "Autoscale",
     "Constant", "Exponential", "Erlang", "Gamma", "LogNormal", "Weibull", "HyperExponential", "Pareto", "Uniform",
     "PhaseType", "Empirical", "Histogram", "Mixture", "Scipy", "Linear",
     "Run", "simulate", "Result", "sweep", "Sweep",

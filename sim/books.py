@@ -34,8 +34,8 @@ from backwater.run import Run
 OWN = ("busy_time", "wasted_time", "waited", "memory_time", "held_time", "awaited", "job_attempts", "alive_time")
 
 
-def new_books(run: Run, deadlines: Array) -> Books:
-    """Books with nothing in them; ``deadlines`` by class [s], infinite where there is none."""
+def new_books(run: Run, deadlines: Array, workers: int) -> Books:
+    """Books with nothing in them; ``deadlines`` by class [s], infinite where there is none; ``workers`` at time 0."""
     views, places = 2 + len(run.windows), 1 if len(deadlines) == 1 else 1 + len(deadlines)
     ends = np.array([[0.0, math.inf], [run.warmup, math.inf], *map(list, run.windows.values())])
     inner = np.unique(ends)
@@ -44,10 +44,12 @@ def new_books(run: Run, deadlines: Array) -> Books:
     every = math.inf if run.sample is None else run.sample
     sample = 0.0 if run.sample is not None else math.inf
     clock[0] = (min(sample, inner[0]), sample, every, inner[0], 0.0, math.nan, 0, 0)
+    gauges = alone(places * KINDS, GAUGE)
+    gauges[o.WORKERS]["value"] = workers
     return Books(
         ends=ends, deadlines=deadlines, cells=alone(views * places, CELL),
         histograms=np.zeros((views * places, len(LATENCIES) * BINS), np.int64), places=places,
-        gauges=alone(places * KINDS, GAUGE), clock=clock, edges=inner, areas=np.zeros((views, KINDS, places)),
+        gauges=gauges, clock=clock, edges=inner, areas=np.zeros((views, KINDS, places)),
         peaks=np.zeros((views, KINDS, places)), samples=np.zeros((1, KINDS)),
     )  # fmt: skip
 
@@ -55,12 +57,13 @@ def new_books(run: Run, deadlines: Array) -> Books:
 class Fold:
     """Takes a run's rows and changes chunk by chunk; ``close`` gives its Outcome.
 
+    ``workers`` are on duty at time 0.
     books    what the compiled folds fill
     records  whether rows are kept or counted over time, so that they must all pass through here
     """
 
-    def __init__(self, run: Run, deadlines: Array) -> None:
-        self.run, self.books = run, new_books(run, deadlines)
+    def __init__(self, run: Run, deadlines: Array, workers: int = 1) -> None:
+        self.run, self.books = run, new_books(run, deadlines, workers)
         self.every = math.inf if run.sample is None else run.sample
         self.counts = {name: np.zeros(1) for name in ("attempts", "rejected", "completed")}
         self.kept: dict[str, list[Array]] = {"attempts": [], "jobs": []}

@@ -344,11 +344,11 @@ def cross_now(books, now):  # type: ignore[no-untyped-def]
 
 @inlined
 def change(books, now, kind, job_class, by):  # type: ignore[no-untyped-def]
-    """A gauge of a class changes, now [s], after ``cross``. Changes come in the order in which they happen."""
+    """A gauge of a class (-1: of none) changes, now [s], after ``cross``; in the order in which changes happen."""
     gauge = books.gauges[kind]
     _account(gauge, now)
     gauge.value += by
-    if books.places > 1:
+    if books.places > 1 and job_class >= 0:
         own = books.gauges[(job_class + 1) * KINDS + kind]
         _account(own, now)
         own.value += by

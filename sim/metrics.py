@@ -39,11 +39,14 @@ class Cells:
 
     def area(self, gauge: int) -> Array:
         """Time integral of a gauge."""
-        return np.array([done.areas[self.view, gauge, self.job_class] for done in self.outcomes])
+        return np.array([done.areas[self.view, gauge, self._of(gauge)] for done in self.outcomes])
 
     def peak(self, gauge: int) -> Array:
         """Highest value of a gauge."""
-        return np.array([done.peaks[self.view, gauge, self.job_class] for done in self.outcomes])
+        return np.array([done.peaks[self.view, gauge, self._of(gauge)] for done in self.outcomes])
+
+    def _of(self, gauge: int) -> int:
+        return 0 if gauge == o.WORKERS else self.job_class  # all classes share the workers
 
     def total(self, latency: int) -> Array:
         """Sum of a latency [s]."""
@@ -164,13 +167,15 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in [
     _counts("timeout_ratio", "attempts that timed out / attempts", "timed_out", "attempts"),
     _counts("error_ratio", "services that ended with an error / services completed", "failed", "served"),
     _counts("cancelled_ratio", "attempts taken from the queue or stopped / attempts", "cancelled", "attempts"),
-    _ratio("utilization", "share", "busy share of the workers, disk reads included",
-           lambda cells: (cells.area(o.BUSY), cells.length * cells.scenario.workers.count)),
+    _ratio("utilization", "share", "busy share of the workers on duty, disk reads included",
+           lambda cells: (cells.area(o.BUSY), cells.area(o.WORKERS))),
     _counts("wasted_ratio", "share of busy time on work that nobody wants", "wasted_time", "busy_time"),
     *_gauge("queue", "attempts waiting", o.WAITING),
     _ratio("busy_mean", "", "attempts in service, over time", lambda cells: (cells.area(o.BUSY), cells.length)),
     _ratio("system_mean", "", "attempts waiting or in service, over time",
            lambda cells: (cells.area(o.WAITING) + cells.area(o.BUSY), cells.length)),
+    *_gauge("workers", "workers on duty, those included that start up, are under repair or finish their last work",
+            o.WORKERS),
     *_gauge("backoff", "clients between attempts", o.BACKOFF),
     _mean("oldest_max", "time", "age of the oldest waiting attempt, at most", _oldest),
     *_latency("wait", "accepted to start of service"),

@@ -8,6 +8,7 @@ from backwater.components.arrivals import Bursts, Periodic, Poisson
 from backwater.components.client import Client
 from backwater.components.closed import Closed
 from backwater.components.notify import Poll
+from backwater.components.workers import Workers
 from backwater.distributions import Constant, Exponential, Law, Linear
 from backwater.scenario import Producer, Scenario, mean_of
 from backwater.units import human
@@ -22,6 +23,8 @@ WORDS = {
 def napkin(scenario: Scenario) -> list[tuple[str, str]]:
     """(what, in words), in the order in which one would ask."""
     out = [("system", kendall(scenario)), ("load", _load(scenario)), ("steady state", _steady(scenario))]
+    if scenario.workers.varies:
+        out.append(("workers", _staff(scenario.workers)))
     out += _room(scenario)
     for producer in scenario.producers:
         out += _patience(producer, scenario)
@@ -36,10 +39,12 @@ def kendall(scenario: Scenario) -> str:
     arrivals = "M" if kinds == {Poisson} and single else "D" if even and single else "G"
     laws = {scenario.service_law(index) for index in range(len(scenario.jobs))}
     service = _letter(next(iter(laws))) if len(laws) == 1 else "G"
-    room, count = scenario.queue.bounds[0], scenario.workers.count
+    room, count, least = scenario.queue.bounds[0], scenario.workers.most, scenario.workers.least
     places = "" if math.isinf(room) else f"/{count + int(room)}"
+    workers = str(count) if least == count else f"{least}..{count}"
     retries = any(_tries_again(p.client) for p in scenario.producers)
-    return f"{arrivals}/{service}/{count}{places}, {scenario.queue.discipline}" + (", with retries" if retries else "")
+    again = ", with retries" if retries else ""
+    return f"{arrivals}/{service}/{workers}{places}, {scenario.queue.discipline}{again}"
 
 
 def _letter(law: Law) -> str:
@@ -49,13 +54,34 @@ def _letter(law: Law) -> str:
 def peak_load(scenario: Scenario) -> float:
     """Load of first attempts while every source is at its highest rate [1]."""
     work = sum(p.source.peak_rate * p.scale * scenario.mean_service(p) for p in scenario.producers)
-    return work / scenario.workers.count
+    return work / scenario.workers.capacity if scenario.workers.capacity > 0 else math.inf
 
 
 def _load(scenario: Scenario) -> str:
     text = f"{scenario.load:.3g} from first attempts: {human(scenario.rate, 'rate')}, {scenario.work:.3g} workers' work"
     peak = peak_load(scenario)
     return text + (f"; {peak:.3g} in bursts" if peak > 1.0001 * scenario.load else "")
+
+
+def _staff(workers: Workers) -> str:
+    """How many are on duty, and how often they are under repair."""
+    parts, scale, failures = [], workers.autoscale, workers.failures
+    if workers.shifts is not None:
+        parts.append(f"{workers.least} to {workers.most} by shift, {workers.shifts.average:.3g} in the long run")
+    if scale is not None:
+        signal = f"{human(scale.target, 'share')} of them busy" if scale.on == "utilization" else (
+            f"{scale.target:g} waiting for each")  # fmt: skip
+        parts.append(
+            f"{scale.min} to {scale.max}, {workers.count} at first, so as to keep {signal}; the load is that of "
+            f"{scale.max}; it looks every {human(scale.every, 'time')} and acts {human(scale.lag, 'time')} later"
+        )
+    if workers.start_up is not None:
+        parts.append(f"{human(workers.start_up.average, 'time')} to start up")
+    if failures is not None:
+        up, repair = human(failures.up.average, "time"), human(failures.repair.average, "time")
+        parts.append(f"each fails after {up} and is repaired in {repair}: {human(failures.availability, 'share')} of "
+                     "the time it can work")  # fmt: skip
+    return "; ".join(parts)
 
 
 def _steady(scenario: Scenario) -> str:
@@ -90,9 +116,9 @@ def _room(scenario: Scenario) -> list[tuple[str, str]]:
     """Bytes of a full queue against memory, and how long it takes to drain."""
     capacity, memory = scenario.queue.bounds[0], scenario.queue.memory
     out = []
-    rate = scenario.workers.count / (scenario.work / scenario.rate) if scenario.work > 0 else math.inf
+    rate = scenario.workers.capacity / (scenario.work / scenario.rate) if scenario.work > 0 else math.inf
     if not math.isinf(capacity):
-        drain = human(capacity / rate, "time")
+        drain = human(capacity / rate if rate > 0 else math.inf, "time")
         out.append(("full queue", f"{capacity:,.0f} waiting; drains in {drain} if nothing more comes"))
     size = mean_size(scenario)
     if size and memory is not None and memory.limit is not None:

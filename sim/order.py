@@ -1,13 +1,15 @@
 """Which of several simultaneous events comes first: (rank, source, job, attempt), packed into one integer.
 
-What frees comes before what asks. Ranks are append-only.
+What frees comes before what asks. Ranks keep their order; a new one may come between.
 """
 
 from __future__ import annotations
 
 from backwater.jit import compiled
 
-FAULT, DISK, COMPLETION, DELIVERY, POLL, TIMEOUT, RETRY, ARRIVAL, SAMPLE = range(9)
+FAULT, STAFF, DISK, COMPLETION, DELIVERY, POLL, TIMEOUT, RETRY, ARRIVAL, SAMPLE = range(10)
+# Changes of staff at one instant, by what stands where a source does.
+REPAIRED, FAILED, SHIFT, STARTED, LOOK, DECISION = range(6)
 
 ATTEMPT_BITS, JOB_BITS, SOURCE_BITS = 14, 36, 8
 RANK_SHIFT = ATTEMPT_BITS + JOB_BITS + SOURCE_BITS

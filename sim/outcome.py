@@ -68,9 +68,9 @@ SERVED = COMPLETED, ABANDONED_COMPLETED, FAILED  # what ends with a whole servic
 JOB_OUTCOMES = ("completed", "gave_up", "dropped", "lost", "dead_lettered", "unfinished")
 JOB_COMPLETED, JOB_GAVE_UP, JOB_DROPPED, JOB_LOST, JOB_DEAD_LETTERED, JOB_UNFINISHED = range(6)
 
-# Changes of state are rows (time [s], gauge, class, by how much).
-GAUGES = ("alive", "waiting", "busy", "backoff", "memory", "disk", "unheard")
-ALIVE, WAITING, BUSY, BACKOFF, MEMORY, DISK, UNHEARD = range(7)
+# Changes of state are rows (time [s], gauge, class, by how much); workers on duty are of no class, which is -1.
+GAUGES = ("alive", "waiting", "busy", "backoff", "memory", "disk", "unheard", "workers")
+ALIVE, WAITING, BUSY, BACKOFF, MEMORY, DISK, UNHEARD, WORKERS = range(8)
 
 # Sums and counts over rows: of attempts by when they were sent; of services and of jobs by when they ended.
 COUNTERS = (
@@ -183,6 +183,9 @@ def audit(outcome: Outcome, capacity: float) -> None:
     lowest = float(min(left.min(), outcome.areas.min()))
     if lowest < 0:
         raise AuditError(f"audit failed: a gauge fell below zero ({lowest:g})")
+    busy, on_duty = areas[BUSY, 0], areas[WORKERS, 0]
+    if busy > on_duty * (1 + 1e-7) or outcome.peaks[WHOLE, BUSY, 0] > outcome.peaks[WHOLE, WORKERS, 0]:
+        raise AuditError(f"audit failed: workers were busy who were not on duty ({busy:g} s of {on_duty:g} s)")
     most = outcome.peaks[WHOLE, WAITING, 0]
     if most > capacity:
         raise AuditError(f"audit failed: {most:g} attempts waited where {capacity:g} may")

@@ -32,6 +32,9 @@ PROXY_BACKOFF = 14  # pause of a proxy (index: the failed attempt's number)
 PROXY_RETRY = 15  # whether a proxy tries again at all (index: the failed attempt's number)
 ADMIT = 16  # whether an attempt is let in (index: the attempt's number), or whose job it is (index 0)
 PICK = 17  # who is next among those that wait (source 0; job: how often that was asked before)
+UP = 22  # how long a worker goes without a failure (source 0; job: the worker; index: its failures before)
+REPAIR = 23  # how long the repair after that takes
+START_UP = 24  # how long a worker takes to start up (source 0; job: the worker; index: its start-ups before)
 
 SEEDS = 2**64  # seeds are 0 .. 2**64 - 1
 REPLICATIONS = 2**32

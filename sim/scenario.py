@@ -82,7 +82,7 @@ class Scenario(Model):
                 raise ScenarioError("workers.service", f"is missing, and jobs.{name} has no service", shown=False)
             self._check_law(service, f"jobs.{name}.service" if job.service else "workers.service")
             self._check_size(name, job)
-        places = self.queue.bounds[0] + self.workers.count
+        places = self.queue.bounds[0] + self.workers.at_first
         backlog = self.queue.backlog
         check(backlog <= places, "queue.backlog", backlog, f"must fit in the queue and the workers, {places:g} places")
         check(len(self.faults) <= FAULTS, "faults", len(self.faults), f"must be at most {FAULTS}")
@@ -184,8 +184,8 @@ class Scenario(Model):
 
     @property
     def load(self) -> float:
-        """First attempts' work over what the workers can do, in the long run [1]."""
-        return self.work / self.workers.count
+        """First attempts' work over what the workers can do, in the long run [1]; see ``Workers.capacity``."""
+        return self.work / self.workers.capacity if self.workers.capacity > 0 else float("inf")
 
     def mean_service(self, producer: Producer) -> float:
         """Mean service time of the jobs that a source sends [s]."""

@@ -38,6 +38,7 @@ def simulate(
     check(isinstance(scenario, Scenario), "scenario", scenario, "must be a Scenario")
     check(parallel is None or parallel >= 1, "parallel", parallel, "must be at least 1")
     plan = _plan(run, fields)
+    check_end(scenario, plan)
     name = resolve(engine, scenario, plan)
     check_memory(scenario, plan, name)
     start, outcomes = time.perf_counter(), {}
@@ -135,6 +136,12 @@ def live_jobs(engine: str) -> int:
     from backwater.engines import reference
 
     return reference.LIVE_JOBS
+
+
+def check_end(scenario: Scenario, run: Run) -> None:
+    """Refuse a run that may never end: no more jobs come, but workers come and go for ever."""
+    endless = scenario.workers.never_ends and all(part.source.may_end for part in scenario.producers)
+    check(run.horizon is not None or not endless, "run.horizon", None, "must be given: workers come and go for ever")
 
 
 def check_memory(scenario: Scenario, run: Run, engine: str = "compiled") -> None:

@@ -199,6 +199,7 @@ Size = Annotated[float, *_field("size")]
 Rate = Annotated[float, *_field("rate")]
 Bandwidth = Annotated[float, *_field("bandwidth")]
 Share = Annotated[float, *_field("share", most=1.0)]
+Ratio = Annotated[float, *_field("share")]  # written as shares are, and may exceed 1
 Scale = Annotated[
     Quantity,
     PlainValidator(parse_scale),

@@ -345,6 +345,45 @@ def faults() -> dict[str, bw.Scenario]:
     }  # fmt: skip
 
 
+def staff() -> dict[str, bw.Scenario]:
+    """Workers that fail, work in shifts, are called by an autoscaler, start up: alone, in company, with ties."""
+    patient = {"attempt_timeout": "1500 ms", "retry": STIFF, "on_timeout": "cancel"}
+    often = {"up": bw.Exponential(mean="3 s"), "repair": bw.Exponential(mean="1 s")}
+    tied = {"up": "2 s", "repair": "1 s"}
+    day = {"points": [("0 s", 1), ("4 s", 4), ("7 s", 0), ("8 s", 2)], "every": "10 s"}
+    busy = {"max": 6, "target": "60 %", "every": "1 s", "lag": "500 ms", "step": 2, "cooldown": "2 s"}
+    queue = {"on": "queue", "min": 0, "max": 5, "target": 1.5, "every": "700 ms", "tolerance": 0.3,
+             "cooldown_in": "3 s"}  # fmt: skip
+    slow_start, tied_start = bw.Exponential(mean="1 s"), "1 s"
+    bursts = bw.Bursts(base="1/s", peak="12/s", every="9 s", length="3 s")
+    half = [{"kind": "workers_down", "share": "1/2", "start": "5 s", "duration": "7 s"}]
+    slow_now = {"memory": {"slowdown": {"above": 1, "factor": 1.6, "at": "now"}}, "capacity": 9}
+
+    def manned(workers, **parts) -> bw.Scenario:
+        return one(**{"arrivals": bw.Poisson(rate="4/s"), "service": bw.Exponential(mean="600 ms"),
+                      "client": patient, "workers": workers, **parts})  # fmt: skip
+
+    return {f"{name}, {how}": manned(workers, **parts) for name, workers in {
+        **{f"fail, {word}": {"count": 3, "failures": {**often, "in_hand": word}} for word in (
+            "pause", "finish", "restart")},
+        "fail together": {"count": 3, "failures": {**tied, "in_hand": "restart"}},
+        "shifts": {"shifts": day}, "shifts, start up": {"shifts": day, "start_up": tied_start},
+        "shifts, no more": {"shifts": {**day, "every": None}, "start_up": slow_start, "failures": often},
+        "autoscale": {"autoscale": busy, "count": 2},
+        "autoscale, start up": {"autoscale": busy, "start_up": tied_start},
+        "autoscale, queue": {"autoscale": queue, "start_up": slow_start},
+        "autoscale and fail": {"autoscale": {**busy, "step": None, "cooldown": "0 s"}, "start_up": slow_start,
+                               "failures": {**tied, "in_hand": "finish"}},
+    }.items() for how, parts in {
+        "flood": {"queue": {"backlog": 1}, "jobs": PAIR}, "ties": {"arrivals": TICK, "service": "1 s"},
+        "bursts": {"arrivals": bursts, "client": {"retry": RETRY, "attempt_timeout": "4 s"}, "queue": {
+            "capacity": 6, "overflow": "shed_oldest", "discipline": "lifo"}},
+        "faults, spill": {"faults": half, "jobs": PAIR, "queue": {"memory": DISK, "capacity": 9}},
+        "slow now": {"faults": [{**half[0], "in_hand": "finish"}], "queue": slow_now},
+    }.items()}  # fmt: skip
+
+
 def gallery(folder: Path) -> dict[str, bw.Scenario]:
     """All of them by name; files that they need are written into ``folder``."""
-    return {**sources(folder), **laws(), **laws_from_files(folder), **clients(), **queues(), **admissions(), **faults()}
+    return {**sources(folder), **laws(), **laws_from_files(folder), **clients(), **queues(), **admissions(), **faults(),
+            **staff()}  # fmt: skip

@@ -118,6 +118,30 @@ def admissions() -> st.SearchStrategy:
 
 
 @st.composite
+def staff(draw, count: int) -> dict:
+    """How workers come and go, beside ``count`` of them at time 0."""
+    out = {"count": count}
+    if draw(st.booleans()):
+        words = st.sampled_from(["pause", "finish", "restart"])
+        out["failures"] = {"up": draw(times.flatmap(laws)), "repair": draw(times.flatmap(laws)), "in_hand": draw(words)}
+    way = draw(st.sampled_from([None, "shifts", "utilization", "queue"]))
+    if way == "shifts":
+        points = st.sampled_from([[("0 s", 2), ("3 s", 0), ("4 s", 3)], [("0 s", 0), ("2 s", 1)], [("0 s", 3)]])
+        out["shifts"] = {"points": draw(points), "every": draw(st.sampled_from([None, "5 s", "7 s"]))}
+        del out["count"]
+    elif way is not None:
+        out["autoscale"] = {
+            "on": way, "min": 1, "max": draw(st.integers(3, 6)), "target": draw(st.sampled_from([0.3, 0.8, 1.0])),
+            "every": draw(times), "lag": draw(st.sampled_from(["0 s", "500 ms", "3 s"])),
+            "step": draw(st.sampled_from([None, 1, 2])), "tolerance": draw(st.sampled_from([0.0, 0.3])),
+            "cooldown": draw(st.sampled_from(["0 s", "2 s"])), "cooldown_in": draw(st.sampled_from([None, "5 s"])),
+        }  # fmt: skip
+    if way is not None and draw(st.booleans()):
+        out["start_up"] = draw(times.flatmap(laws))
+    return out
+
+
+@st.composite
 def scenarios(draw) -> bw.Scenario:
     """A whole scenario; every field of the language varies."""
     jobs = {
@@ -149,11 +173,13 @@ def scenarios(draw) -> bw.Scenario:
     arrivals = {f"source{i}": {**source, "client": draw(st.none() | clients())} for i, source in enumerate(named)}
     arrivals["scale"] = draw(st.sampled_from([1.0, 2.0]))
     count = draw(st.integers(1, 3))
-    queue["backlog"] = min(queue["backlog"], count)
+    may_end = all(source["kind"] == "profile" for source in named)  # a run of so many arrivals might then never end
+    workers = {"count": count} if may_end else draw(staff(count))
+    queue["backlog"] = min(queue["backlog"], count if "shifts" not in workers else workers["shifts"]["points"][0][1])
     return bw.Scenario(
         arrivals=arrivals, jobs=jobs, client=draw(clients()), queue=queue,
         faults=draw(st.just([]) | st.lists(faults(), max_size=3)),
-        workers={"count": count, "service": draw(times.flatmap(laws)),
+        workers={**workers, "service": draw(times.flatmap(laws)),
                  "demand": draw(st.sampled_from(["job", "attempt"])),
                  "abandoned": draw(st.sampled_from(["serve", "skip"]))},
     )  # fmt: skip

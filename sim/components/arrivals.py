@@ -168,6 +168,10 @@ class Profile(_Varying):
         before = np.concatenate([rates[:1], rates[:-1]]) if self.shape == "step" else rates
         return times, before, rates, float(times[-1]) if self.repeat else 0.0
 
+    @property
+    def may_end(self) -> bool:
+        return not self.repeat and self._knots()[2][-1] == 0
+
 
 SOURCES = (Poisson, Periodic, Renewal, MMPP, Profile, Bursts, Trace, Closed)
 if TYPE_CHECKING:

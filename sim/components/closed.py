@@ -36,6 +36,10 @@ class Closed(Source):
         raise NotImplementedError("a closed population has no plan of arrivals: its clients' answers decide")
 
     @property
+    def may_end(self) -> bool:
+        return True  # when all clients wait for ever
+
+    @property
     def own_rate(self) -> float:
         """If jobs took no time [1/s]: the most that these clients can send."""
         return float(self.clients / self.think.average)

@@ -46,7 +46,7 @@ class Fault(Model):
             disk_slow: a disk operation asked for takes ``factor`` times as long
             errors: this share of the services ends with an error; the client may try again
             load: sources send ``factor`` times as much; a trace cannot
-    share   of the workers (those of the highest numbers, rounded up) or of the answers [1]; all unless given
+    share   of the workers on duty (those of the highest numbers, rounded up) or of the answers [1]; all unless given
     factor  [1]
     in_hand what workers that go down do with what they have in hand: pause it, or finish it and take nothing more
     """

@@ -67,6 +67,11 @@ class Source(Model):
         return np.stack([np.array(list(weights), float), shares], axis=1).ravel()
 
     @property
+    def may_end(self) -> bool:
+        """Whether a time may come after which it sends nothing more."""
+        return False
+
+    @property
     def mean_batch(self) -> float:
         """Jobs at each arrival, on average [1]."""
         weights = self.batch if isinstance(self.batch, dict) else {self.batch: 1.0}

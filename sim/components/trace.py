@@ -109,6 +109,10 @@ class Trace(Source):
         return turn * (self.times[-1] + gaps[-1]) + self.times[rows] + delays, rows
 
     @property
+    def may_end(self) -> bool:
+        return not self.repeat
+
+    @property
     def own_rate(self) -> float:
         return float(len(self.times) / (self.times[-1] + self.gaps[-1]))
 

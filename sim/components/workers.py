@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from backwater.base import Model
-from backwater.distributions import TimeLaw
+from backwater.components.autoscale import Autoscale
+from backwater.components.failures import Failures
+from backwater.components.shifts import WORKERS, Shifts
+from backwater.distributions import Linear, TimeLaw
+from backwater.errors import check
 from backwater.jit import compiled
 
 
@@ -27,14 +31,74 @@ def service_end(now, left, speed):  # type: ignore[no-untyped-def]
 class Workers(Model):
     """A pool of equal workers.
 
-    count    how many
+    count    how many; with ``autoscale``, at time 0
     service  time that a job takes a worker [s]; a class may have its own
     demand   "job": a job takes the same time at every attempt; "attempt": drawn anew
     abandoned  what they do with an attempt for which nobody waits any more: serve it, or skip it at no cost, as they
                can where the deadline travels with the job
+    failures   how they fail by chance
+    shifts     how many are on duty by the time of day, instead of ``count``
+    autoscale  how many are on duty by how busy they are
+    start_up   time from when shifts or autoscaling call a worker on duty until it takes work [s]; those on duty at
+               time 0 are ready, and so is one that is called back while it still finishes what it had in hand
     """
 
-    count: int = Field(default=1, ge=1, le=1_000_000)
+    count: int = Field(default=1, ge=1, le=WORKERS)
     service: TimeLaw | None = None
     demand: Literal["job", "attempt"] = "job"
     abandoned: Literal["serve", "skip"] = "serve"
+    failures: Failures | None = None
+    shifts: Shifts | None = None
+    autoscale: Autoscale | None = None
+    start_up: TimeLaw | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Workers:
+        shifts, scale, law = self.shifts, self.autoscale, self.start_up
+        check(shifts is None or scale is None, "shifts", "shifts and autoscale", "must not be given beside autoscale")
+        check(shifts is None or self.count == 1, "count", self.count, "must not be given beside shifts, which say it")
+        if scale is not None:
+            fits = scale.min <= self.count <= scale.max
+            check(fits, "count", self.count, f"must be from autoscale.min = {scale.min} to max = {scale.max}")
+        if law is not None:
+            called = shifts is not None or scale is not None
+            check(called, "start_up", law.plain(), "has no meaning without shifts or autoscale")
+            check(not isinstance(law, Linear), "start_up", "linear", "must be a random law, not columns of a trace")
+            check(law.average < math.inf, "start_up", law.average, "must have a finite mean")
+        return self
+
+    @property
+    def at_first(self) -> int:
+        """How many are on duty at time 0."""
+        return self.count if self.shifts is None else self.shifts.points[0][1]
+
+    @property
+    def most(self) -> int:
+        """How many there are: the most that may be on duty."""
+        if self.shifts is not None:
+            return self.shifts.most
+        return self.count if self.autoscale is None else self.autoscale.max
+
+    @property
+    def least(self) -> int:
+        """The fewest that may be on duty."""
+        if self.shifts is not None:
+            return min(workers for _, workers in self.shifts.points)
+        return self.count if self.autoscale is None else self.autoscale.min
+
+    @property
+    def capacity(self) -> float:
+        """How many can work in the long run [1]: by shift over time, the most that autoscaling allows, less repairs."""
+        called = self.most if self.shifts is None else self.shifts.average
+        return called * (1.0 if self.failures is None else self.failures.availability)
+
+    @property
+    def varies(self) -> bool:
+        """Whether workers come and go."""
+        return any(part is not None for part in (self.failures, self.shifts, self.autoscale))
+
+    @property
+    def never_ends(self) -> bool:
+        """Whether they come and go for ever."""
+        lasting = self.shifts is not None and self.shifts.every is not None
+        return lasting or self.failures is not None or self.autoscale is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backwater import order
 from backwater.components.faults import struck
-from backwater.engines.compiled import calendar, workers
+from backwater.engines.compiled import calendar
 from backwater.engines.compiled.layout import DISK_SLOW, ERRORS, WORKERS_SLOW
 from backwater.jit import compiled, inner
 
@@ -21,9 +21,9 @@ def put_down(world):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _strike(world, worker):  # type: ignore[no-untyped-def]
-    """How fast a worker works now [1], 0 where it stands still, and whether it takes no work."""
-    pace, off, count = 1.0, 0, world.plan[0].workers
+def bear(world, worker):  # type: ignore[no-untyped-def]
+    """How fast faults let a worker work now [1], 0 where it stands still, and whether they let it take no work."""
+    pace, off, count = 1.0, 0, world.state[0].called
     for index in range(len(world.faults)):
         fault = world.faults[index]
         if fault.on and fault.kind <= WORKERS_SLOW and struck(worker, count, fault.share):
@@ -31,13 +31,13 @@ def _strike(world, worker):  # type: ignore[no-untyped-def]
                 pace /= fault.factor
             else:
                 pace, off = 0.0 if fault.pauses else pace, 1
-    workers.strike(world, worker, pace, off)
+    return pace, off
 
 
 @inner
 def change(world, what):  # type: ignore[no-untyped-def]
     """A fault begins or ends, as ``put_down`` numbered it."""
-    plan, state, count = world.plan[0], world.state[0], len(world.faults)
+    state, count = world.state[0], len(world.faults)
     world.faults[what % count].on = what >= count
     state.disk_factor, good = 1.0, 1.0
     for index in range(count):
@@ -47,7 +47,3 @@ def change(world, what):  # type: ignore[no-untyped-def]
         if fault.on and fault.kind == ERRORS:
             good *= 1.0 - fault.share
     state.error_share = 1.0 - good
-    if plan.retimes:
-        state.struck = 1
-        for worker in range(plan.workers):
-            _strike(world, worker)

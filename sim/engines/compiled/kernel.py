@@ -7,7 +7,18 @@ import math
 import numpy as np
 
 from backwater import order
-from backwater.engines.compiled import calendar, callers, client, faults, ledger, producer, queue, timeouts, workers
+from backwater.engines.compiled import (
+    calendar,
+    callers,
+    client,
+    faults,
+    ledger,
+    producer,
+    queue,
+    staff,
+    timeouts,
+    workers,
+)
 from backwater.engines.compiled.world import DROPPED as VANISHED
 from backwater.engines.compiled.world import FREE, IN_CALENDAR, NONE, READING, SERVING
 from backwater.jit import allocating, compiled, inlined, inner, kernel, rule
@@ -40,6 +51,8 @@ def _holds(world, when, key, ref):  # type: ignore[no-untyped-def]
     rank, slot = key >> order.RANK_SHIFT, calendar.slot_of(ref)
     if ref < 0 or rank == order.FAULT or rank == order.ARRIVAL or rank == order.POLL:
         return True
+    if rank == order.STAFF:
+        return staff.holds(world, key, ref)
     if rank == order.RETRY:
         return world.jobs[slot].ref == ref and world.jobs[slot].backing_off == 1
     if rank == order.TIMEOUT and key & order.ATTEMPT_MAX == 0:
@@ -56,7 +69,8 @@ def _holds(world, when, key, ref):  # type: ignore[no-untyped-def]
 def spare(world):  # type: ignore[no-untyped-def]
     """How many jobs, attempts, rows or events one event may add."""
     plan, state = world.plan[0], world.state[0]
-    return SPARE + (state.waiting if plan.evicts or plan.picky else 0) + (plan.workers if plan.retimes else 0)
+    # A worker that is back takes one, whose service may then go on at another speed.
+    return SPARE + (state.waiting if plan.evicts or plan.picky else 0) + (2 * plan.workers if plan.retimes else 0)
 
 
 @inlined
@@ -111,14 +125,18 @@ def _next_evicted(world):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _seldom(world, rank, ref):  # type: ignore[no-untyped-def]
-    """A fault, a poll, the end of a disk read, or a job of a closed population.
+def _seldom(world, rank, key, ref):  # type: ignore[no-untyped-def]
+    """A fault, a change of staff, a poll, the end of a disk read, or a job of a closed population.
 
     Returns the slot of a job to send, that of one whose client learns something, or NONE, and what that learns.
     """
     slot = calendar.slot_of(ref)
     if rank == order.FAULT:
         faults.change(world, ref)
+        if world.plan[0].retimes:
+            staff.judge(world)
+    elif rank == order.STAFF:
+        staff.change(world, key, ref)
     elif rank == order.ARRIVAL:
         return producer.think_over(world, ref), NONE, COMPLETED
     elif rank == order.POLL:
@@ -174,7 +192,7 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
             elif rank == order.TIMEOUT:
                 told, result = _timeout(world, key, ref)
             else:
-                sent, told, result = _seldom(world, rank, ref)
+                sent, told, result = _seldom(world, rank, key, ref)
                 polled = rank == order.POLL
         if sent != NONE:
             result = client.send(world, sent)

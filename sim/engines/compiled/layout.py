@@ -19,6 +19,7 @@ from backwater.components.faults import paces
 from backwater.components.notify import Poll
 from backwater.components.steady import MODULATED
 from backwater.components.trace import Trace
+from backwater.components.workers import Workers
 from backwater.distributions import Law, Linear
 from backwater.engines.compiled.world import FAULT, NONE, Array, Records
 from backwater.measure import alone
@@ -39,14 +40,18 @@ WORKERS_DOWN, WORKERS_SLOW, DISK_SLOW, ERRORS, LOAD = range(5)
 FAULTS = {
     "workers_down": WORKERS_DOWN, "workers_slow": WORKERS_SLOW, "disk_slow": DISK_SLOW, "errors": ERRORS, "load": LOAD,
 }  # fmt: skip
+PAUSE, FINISH, RESTART = range(3)
+IN_HAND = {"pause": PAUSE, "finish": FINISH, "restart": RESTART}
 LEAVE, CANCEL_WAITING, CANCEL = range(3)
 ON_TIMEOUT = {"leave": LEAVE, "cancel_waiting": CANCEL_WAITING, "cancel": CANCEL}
 
 #: The queue, the workers and the run. evicts: whether the oldest may have to yield; once: one demand per job; retimes:
-#: whether a service may go on at another speed; skips: what nobody waits for; picky: or whether some may not be taken
-#: at all; admission: parameters of the rules in ``numbers``, their memory from admission_at to admission_stop in
-#: ``gates``; user: one uniform per job decides, not one per attempt; paces .. paces_stop: what faults multiply the load
-#: by.
+#: whether a service may go on at another speed, or workers come and go; skips: what nobody waits for; picky: or whether
+#: some may not be taken at all; admission: parameters of the rules in ``numbers``, their memory from admission_at to
+#: admission_stop in ``gates``; user: one uniform per job decides, not one per attempt; paces .. paces_stop: what faults
+#: multiply the load by; workers: how many there are, at_first: how many of them are on duty at time 0; up, repair,
+#: start_up: where these laws begin; in_hand: what those do that fail; shifts .. shifts_stop, autoscale: parameters of
+#: the rules in ``numbers``, the autoscaler's memory at autoscale_at in ``gates``.
 PLAN = np.dtype([
     ("seed", "u8"), ("replication", "i8"), ("sources", "i8"), ("most_classes", "i8"), ("once", "i8"), ("sized", "i8"),
     ("bounded", "i8"), ("evicts", "i8"), ("discipline", "i8"), ("overflow", "i8"),
@@ -54,7 +59,8 @@ PLAN = np.dtype([
     ("limit", "f8"), ("write", "f8"), ("read", "f8"), ("bandwidth", "f8"), ("retry_after", "f8"),
     ("workers", "i8"), ("retimes", "i8"), ("skips", "i8"), ("picky", "i8"),
     ("standing", "f8"), ("admission", "i8"), ("admission_at", "i8"), ("admission_stop", "i8"), ("user", "i8"),
-    ("paces", "i8"), ("paces_stop", "i8"),
+    ("paces", "i8"), ("paces_stop", "i8"), ("at_first", "i8"), ("up", "i8"), ("repair", "i8"), ("in_hand", "i8"),
+    ("start_up", "i8"), ("shifts", "i8"), ("shifts_stop", "i8"), ("autoscale", "i8"), ("autoscale_at", "i8"),
     ("arrivals", "i8"), ("backlog", "i8"), ("records", "i8"),
 ])  # fmt: skip
 #: A source and its client. plan .. plan_stop: its plan of arrivals; classes: how many it sends; patience: where the law
@@ -134,6 +140,7 @@ def layout(scenario: Scenario) -> Layout:
     plan = _plan(scenario, most)
     gates = _gates(senders, producers, numbers)
     gates = np.concatenate([gates, _admission(plan[0], scenario, len(gates), numbers)])
+    gates = np.concatenate([gates, _staff(plan[0], scenario.workers, len(gates), numbers)])
     plan["paces"] = numbers.add(load)
     plan["paces_stop"] = plan["paces"] + len(load)
     flat = np.concatenate(numbers.parts) if numbers.parts else np.zeros(1)
@@ -169,6 +176,19 @@ def _admission(plan: np.void, scenario: Scenario, at: int, numbers: _Numbers) ->
     plan["admission_at"], plan["admission_stop"] = at, at + len(memory)
     plan["user"], plan["picky"] = isinstance(part, Dagor), part is not None or plan["skips"]
     return memory
+
+
+def _staff(plan: np.void, workers: Workers, at: int, numbers: _Numbers) -> Array:
+    """How workers come and go; what the autoscaler remembers at time 0, and keeps from ``at`` on."""
+    failures, shifts, scale = workers.failures, workers.shifts, workers.autoscale
+    plan["at_first"], plan["in_hand"] = workers.at_first, IN_HAND["pause" if failures is None else failures.in_hand]
+    plan["up"] = NONE if failures is None else numbers.add(failures.up.table)
+    plan["repair"] = NONE if failures is None else numbers.add(failures.repair.table)
+    plan["start_up"] = NONE if workers.start_up is None else numbers.add(workers.start_up.table)
+    plan["shifts"] = NONE if shifts is None else numbers.add(shifts.table)
+    plan["shifts_stop"] = plan["shifts"] + (0 if shifts is None else len(shifts.table))
+    plan["autoscale"], plan["autoscale_at"] = NONE if scale is None else numbers.add(scale.params), at
+    return np.zeros(0) if scale is None else scale.memory
 
 
 def _faults(scenario: Scenario) -> Records:
@@ -238,9 +258,9 @@ def _plan(scenario: Scenario, most_classes: int) -> Records:
     if slowdown is not None:
         record["slowdown"] = SLOWDOWNS[slowdown.at]
         record["slow_above"], record["slow_factor"] = slowdown.above, slowdown.factor
-    record["workers"], record["skips"] = scenario.workers.count, scenario.workers.abandoned == "skip"
+    record["workers"], record["skips"] = scenario.workers.most, scenario.workers.abandoned == "skip"
     paces = any(part.kind in ("workers_down", "workers_slow") for part in scenario.faults)
-    record["retimes"] = paces or record["slowdown"] == NOW
+    record["retimes"] = paces or record["slowdown"] == NOW or scenario.workers.varies
     return plan
 
 

@@ -14,7 +14,7 @@ from backwater.books import Fold
 from backwater.components.arrivals import Periodic
 from backwater.components.trace import Trace
 from backwater.components.workers import Workers
-from backwater.engines.compiled import faults, kernel, producer
+from backwater.engines.compiled import faults, kernel, producer, staff
 from backwater.engines.compiled import world as w
 from backwater.engines.compiled.layout import Layout, for_run, layout
 from backwater.errors import LimitError
@@ -34,10 +34,10 @@ class System:
     def __init__(self, scenario: Scenario, run: Run, replication: int) -> None:
         self.scenario, self.run, self.replication = scenario, run, replication
         deadlines = [math.inf if job.deadline is None else job.deadline for job in scenario.jobs.values()]
-        self.fold = Fold(run, np.array(deadlines))
+        self.fold = Fold(run, np.array(deadlines), scenario.workers.at_first)
         base = layout(scenario)
         plan = for_run(base, run, replication, self.fold.records)
-        self.world = _new_world(base, plan, scenario.workers.count, self.fold)
+        self.world = _new_world(base, plan, self.fold)
         self.traces = {n: p.source for n, p in enumerate(scenario.producers) if isinstance(p.source, Trace)}
         self.passes = {n: (0, np.empty(0), np.empty(0, np.int64)) for n in self.traces}
         self.outgrown = (_SLOTS, 0.0)  # the room that jobs or attempts last outgrew, and when [s]
@@ -67,8 +67,10 @@ class System:
         return min(room, self.run.end)
 
     def _open(self) -> None:
-        """Put down each source's first job, the backlog's too, and the faults."""
+        """Put down each source's first job, the backlog's too, the faults, and what the staff does."""
         faults.put_down(self.world)
+        self._room_for(int(kernel.spare(self.world)))
+        staff.put_down(self.world)
         for source in range(len(self.scenario.producers) + 1):
             if source in self.traces:
                 self._next_pass(source)
@@ -79,10 +81,13 @@ class System:
 
     def _populate(self, source: int) -> None:
         """Let a closed population think, once there is room for it."""
-        clients = int(self.world.senders[source]["clients"])
-        while self.world.calendar.size[0] + clients > len(self.world.calendar.events):
-            self.world = self.world._replace(calendar=w.grown_calendar(self.world.calendar))
+        self._room_for(int(self.world.senders[source]["clients"]))
         producer.populate(self.world, source)
+
+    def _room_for(self, events: int) -> None:
+        """Let the calendar have room for so many more events."""
+        while self.world.calendar.size[0] + events > len(self.world.calendar.events):
+            self.world = self.world._replace(calendar=w.grown_calendar(self.world.calendar))
 
     def _next_pass(self, source: int) -> None:
         """Give a source the next pass through its trace that holds any job."""
@@ -128,12 +133,11 @@ class System:
             world = world._replace(
                 line=np.append(world.line, np.zeros(len(world.attempts) - len(world.line), np.int64))
             )
-        while world.calendar.size[0] + spare > len(world.calendar.events):
-            world = world._replace(calendar=w.grown_calendar(world.calendar))
         if 2 * spare > len(world.job_rows):
             attempt_rows, job_rows = w.row_buffers(2 * spare)
             world = world._replace(attempt_rows=attempt_rows, job_rows=job_rows)
         self.world = world
+        self._room_for(spare)
 
     def _allowed(self, slots: int) -> int:
         """How many slots to add; LimitError where there may be no more."""
@@ -167,19 +171,22 @@ class System:
         return outcome
 
 
-def _new_world(base: Layout, plan: w.Records, workers: int, fold: Fold) -> w.World:
-    sources = len(base.senders)
+def _new_world(base: Layout, plan: w.Records, fold: Fold) -> w.World:
+    sources, workers, at_first = len(base.senders), int(plan["workers"][0]), int(plan["at_first"][0])
     state, drawn, idle = alone(1, w.STATE), alone(sources, w.DRAWN), alone(workers, np.int64)
     timeouts, levels = alone(2 * sources, w.TIMEOUTS), alone(base.levels, w.LEVEL)
     for name in ("oldest", "newest", "evicted", "last_evicted", "refill"):
         state[name] = w.NONE
     state["free_jobs"] = state["free_attempts"] = _SLOTS
     state["arrived"] = -plan["backlog"]  # whose jobs do not count among those that a run asks for
-    state["idle"], idle[:] = workers, np.arange(workers)
+    state["idle"] = state["called"] = at_first
+    idle[:] = np.arange(workers)
     state["disk_factor"] = state["slowed"] = 1.0
-    staff, broken = alone(workers if plan["retimes"][0] else 0, w.WORKER), alone(len(base.faults), w.FAULT)
-    staff["pace"] = staff["speed"] = 1.0
-    staff["holds"], broken[:] = w.NONE, base.faults
+    pool, broken = alone(workers if plan["retimes"][0] else 0, w.WORKER), alone(len(base.faults), w.FAULT)
+    pool["pace"] = pool["speed"] = 1.0
+    pool["holds"], broken[:] = w.NONE, base.faults
+    pool["ready"] = np.arange(len(pool)) < at_first
+    pool["off"] = 1 - pool["ready"]
     gates = alone(len(base.gates), np.float64)
     gates[:] = base.gates
     timeouts["soonest"] = timeouts["last"] = w.NONE
@@ -190,7 +197,7 @@ def _new_world(base: Layout, plan: w.Records, workers: int, fold: Fold) -> w.Wor
         plan=plan, senders=base.senders, kinds=base.kinds, numbers=base.numbers, trace_times=np.empty(0),
         trace_rows=np.empty(0, np.int64), state=state, sources=alone(sources, w.SOURCE), timeouts=timeouts,
         drawn=drawn, jobs=w.slots(_SLOTS, w.LIVE_JOB), attempts=w.slots(_SLOTS, w.LIVE_ATTEMPT), levels=levels,
-        idle=idle, workers=staff, faults=broken, gates=gates,
+        idle=idle, workers=pool, faults=broken, gates=gates,
         line=np.zeros(_SLOTS, np.int64), tags=np.zeros(1 + len(fold.books.deadlines)), arrivals=w.calendar(sources),
         calendar=w.calendar(2 * _SLOTS), books=fold.books,
         turned_away=w.turned_away(), attempt_rows=attempt_rows, job_rows=job_rows,

@@ -8,12 +8,12 @@ from backwater import order, random
 from backwater.components.faults import fails
 from backwater.components.memory import slowed
 from backwater.components.workers import service_end, work_left
-from backwater.engines.compiled import calendar, door, ledger, queue, timeouts
+from backwater.engines.compiled import autoscale, calendar, door, ledger, queue, timeouts
 from backwater.engines.compiled.layout import NOW
 from backwater.engines.compiled.world import NONE, READING, SERVING
 from backwater.jit import inlined, inner
 from backwater.measure import change
-from backwater.outcome import ABANDONED_COMPLETED, BUSY, CANCELLED, COMPLETED, FAILED
+from backwater.outcome import ABANDONED_COMPLETED, BUSY, CANCELLED, COMPLETED, FAILED, WORKERS
 
 
 @inlined
@@ -55,12 +55,20 @@ def call(world, slot):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def count(world, gauge, job_class, by):  # type: ignore[no-untyped-def]
+    """So many more workers are busy, or on duty."""
+    if world.plan[0].autoscale != NONE:
+        autoscale.spend(world)
+    change(world.books, world.state[0].now, gauge, job_class, by)
+
+
+@inlined
 def _hold(world, slot, worker):  # type: ignore[no-untyped-def]
     state, attempt = world.state[0], world.attempts[slot]
     attempt.taken, attempt.worker = state.now, worker
     if world.plan[0].retimes:
         world.workers[worker].holds = slot
-    change(world.books, state.now, BUSY, world.jobs[attempt.job].job_class, 1.0)
+    count(world, BUSY, world.jobs[attempt.job].job_class, 1.0)
     if attempt.spilled:
         _read(world, attempt)
     else:
@@ -103,7 +111,7 @@ def is_due(world, attempt, when):  # type: ignore[no-untyped-def]
 
 @inner
 def settle(world):  # type: ignore[no-untyped-def]
-    """An event has ended: services go on at another speed if faults or the length of the queue say so."""
+    """An event has ended: services go on at another speed if the staff or the length of the queue say so."""
     plan, state = world.plan[0], world.state[0]
     slow = slowed(state.waiting, plan.slow_above, plan.slow_factor) if plan.slowdown == NOW else 1.0
     if slow == state.slowed and not state.struck:
@@ -123,7 +131,7 @@ def settle(world):  # type: ignore[no-untyped-def]
 
 @inner
 def strike(world, worker, pace, off):  # type: ignore[no-untyped-def]
-    """Faults let a worker work at this pace; one that is off does not rest, and one that is back takes who is next."""
+    """A worker works at this pace from now on. One that is off does not rest; one that is back takes who is next."""
     its, was = world.workers[worker], world.workers[worker].off
     its.pace, its.off = pace, off
     if its.holds != NONE or was == off:
@@ -150,12 +158,20 @@ def _later(world, attempt, delay, rank):  # type: ignore[no-untyped-def]
     calendar.add(world, world.state[0].now + delay, place, attempt.ref)
 
 
+@inner
+def _leave_duty(world, worker):  # type: ignore[no-untyped-def]
+    """A worker that takes no more work has finished; one that was called off duty goes."""
+    if worker >= world.state[0].called:
+        count(world, WORKERS, NONE, -1.0)
+
+
 @inlined
 def free(world, worker):  # type: ignore[no-untyped-def]
     """A worker takes whoever is next, or rests; one that is off does neither."""
     if world.plan[0].retimes:
         world.workers[worker].holds = NONE
         if world.workers[worker].off:
+            _leave_duty(world, worker)
             return
     slot = queue.take(world)
     if slot != NONE:
@@ -183,7 +199,7 @@ def complete(world, slot):  # type: ignore[no-untyped-def]
     if wanted and state.error_share > 0.0 and _fails(world, job, attempt):
         result = FAILED
     ledger.finish(world, slot, job.served, result, state.now)
-    change(world.books, state.now, BUSY, job.job_class, -1.0)
+    count(world, BUSY, job.job_class, -1.0)
     free(world, worker)
     return of if wanted else NONE, result
 
@@ -208,5 +224,5 @@ def stop(world, slot):  # type: ignore[no-untyped-def]
     stands = world.plan[0].retimes and attempt.where == SERVING and world.workers[worker].due == np.inf
     state.stale += not stands
     ledger.close(world, slot, CANCELLED, state.now)
-    change(world.books, state.now, BUSY, job_class, -1.0)
+    count(world, BUSY, job_class, -1.0)
     free(world, worker)

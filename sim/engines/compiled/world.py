@@ -53,10 +53,11 @@ LIVE_ATTEMPT = np.dtype([
 #: the queue's ends; evicted, last_evicted: attempts whose clients have yet to be told; idle: how many workers are;
 #: hole: the first event of the calendar has happened and gives way to the next one that is pushed; latest: the last
 #: time for which an event was ever put down [s]; refill: a trace that needs its next pass; disk_factor, error_share: as
-#: faults say; struck: a fault has begun or ended in this event; slowed: what the length of the queue divides speeds by.
+#: faults say; struck: the staff has changed in this event; slowed: what the length of the queue divides speeds by;
+#: called: how many workers are on duty.
 STATE = np.dtype([
     ("now", "f8"), ("latest", "f8"), ("used", "f8"), ("in_memory", "f8"), ("disk_free", "f8"),
-    ("disk_factor", "f8"), ("error_share", "f8"), ("slowed", "f8"), ("struck", "i8"),
+    ("disk_factor", "f8"), ("error_share", "f8"), ("slowed", "f8"), ("struck", "i8"), ("called", "i8"),
     ("free_job", "i8"), ("free_jobs", "i8"), ("free_attempt", "i8"), ("free_attempts", "i8"), ("serial", "i8"),
     ("oldest", "i8"), ("newest", "i8"), ("waiting", "i8"), ("turns", "i8"), ("asked", "i8"),
     ("emptied", "f8"), ("evicted", "i8"), ("last_evicted", "i8"), ("idle", "i8"),
@@ -72,11 +73,13 @@ TIMEOUTS = np.dtype([("soonest", "i8"), ("last", "i8"), ("told", "i8"), ("when",
 DRAWN = np.dtype([
     ("gap", "f8", (AHEAD,)), ("size", "f8", (AHEAD,)), ("demand", "f8", (AHEAD,)), ("kind", "i8", (AHEAD,)),
 ])  # fmt: skip
-#: A worker. pace: how fast it works as faults allow [1], 0 where it is down; speed: at which its service goes; left:
-#: what was left of that at ``since`` [s]; due: when it ends; holds: the slot of the attempt in its hands; off: it takes
-#: no work.
+#: A worker. pace: how fast it works as the staff says [1], 0 where it stands still; speed: at which its service goes;
+#: left: what was left of that at ``since`` [s]; due: when it ends; holds: the slot of the attempt in its hands; off: it
+#: takes no work; broken: it is under repair; failures: so far; ready: on duty and started up; starts, starting: how
+#: many start-ups there were, and which of them lasts.
 WORKER = np.dtype([
     ("pace", "f8"), ("speed", "f8"), ("left", "f8"), ("since", "f8"), ("due", "f8"), ("holds", "i8"), ("off", "i8"),
+    ("broken", "i8"), ("failures", "i8"), ("ready", "i8"), ("starts", "i8"), ("starting", "i8"),
 ])  # fmt: skip
 #: A fault and whether it lasts now; see ``components.faults``.
 FAULT = np.dtype([
@@ -102,7 +105,7 @@ class World(NamedTuple):
 
     The first four are a scenario's layout and do not change while it runs; ``trace_*`` hold the present pass of each
     source that is a trace. ``timeouts`` has two lists per source, of its attempts' and of its jobs'. ``arrivals`` has
-    one event per source, ``calendar`` all others. ``workers`` is kept only where speeds may change. ``gates`` is what
+    one event per source, ``calendar`` all others. ``workers`` is kept only where ``retimes``. ``gates`` is what
     the rules of budgets, breakers, throttles and of admission remember. ``line`` are the slots of those that wait
     where a discipline needs them in an order of its own, ``tags`` when each class is next in turn, and before them
     up to where all have been. ``turned_away`` is an attempt that stands for all that are rejected; the rows are those

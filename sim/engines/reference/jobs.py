@@ -61,13 +61,14 @@ class Attempt:
 
     answer   fires with the outcome when its client learns it; None when no client waits
     expires  whether its client has a timeout
+    again    whether its service begins anew when it goes on
     """
 
     # What most attempts never change stands once, in the class.
     accepted = taken = started = ended = math.nan
     worker = outcome = -1  # the outcome until it has ended
     disk = timed_out = 0.0
-    spilled = expires = withheld = False
+    spilled = expires = withheld = again = False
     factor = 1.0  # what slows its service
     limit = math.inf  # how long it may wait [s]
 

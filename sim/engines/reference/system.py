@@ -19,6 +19,7 @@ from backwater.engines.reference.jobs import Attempt
 from backwater.engines.reference.ledger import Ledger
 from backwater.engines.reference.producer import Jobs, Producer
 from backwater.engines.reference.queue import BoundedQueue
+from backwater.engines.reference.staff import Staff
 from backwater.engines.reference.workers import WorkerPool
 from backwater.errors import LimitError
 from backwater.outcome import DROPPED, UNFINISHED, Outcome, audit
@@ -37,12 +38,13 @@ class System:
     def __init__(self, env: simpy.Environment, scenario: Scenario, run: Run, replication: int = 0) -> None:
         self.env, self.scenario, self.run = env, scenario, run
         deadlines = [math.inf if job.deadline is None else job.deadline for job in scenario.jobs.values()]
-        self.ledger = Ledger(env, Fold(self.run, np.array(deadlines)))
+        self.ledger = Ledger(env, Fold(self.run, np.array(deadlines), scenario.workers.at_first))
         self.chance = Chance(self.run.seed, replication)
         self.queue = BoundedQueue(env, scenario.queue, self.ledger, self.chance, scenario.levels)
         self.queue.skips = scenario.workers.abandoned == "skip"
         self.faults = Faults(env, scenario.faults)
-        self.workers = WorkerPool(env, self.queue, scenario.workers.count, faults=self.faults, chance=self.chance)
+        self.staff = Staff(env, scenario.workers, self.ledger, self.faults, self.chance)
+        self.workers = WorkerPool(env, self.queue, staff=self.staff, chance=self.chance)
         self.arrived = 0
         self._backlog()
         self.clients = [self._start(index) for index in range(len(scenario.producers))]

@@ -11,36 +11,37 @@ import simpy
 from backwater import order, random
 from backwater.components.faults import fails
 from backwater.components.memory import slowed
-from backwater.components.workers import work_left
+from backwater.components.workers import Workers, work_left
 from backwater.engines.reference.chance import Chance
 from backwater.engines.reference.clock import After, at, end_of_event
-from backwater.engines.reference.faults import Faults
 from backwater.engines.reference.jobs import Attempt
 from backwater.engines.reference.ledger import Ledger
 from backwater.engines.reference.queue import BoundedQueue
+from backwater.engines.reference.staff import Staff
 from backwater.outcome import ABANDONED_COMPLETED, BUSY, CANCELLED, COMPLETED, FAILED
 
 RETIMED = "retimed"  # why a service is interrupted that goes on at another speed
 
 
 class WorkerPool:
-    """``count`` equal workers behind a queue. The idle worker of the lowest number is called first."""
+    """``count`` equal workers behind a queue, or those of a ``staff``. The idle one of the lowest number is called."""
 
     def __init__(
         self, env: simpy.Environment, queue: BoundedQueue, count: int = 1, ledger: Ledger | None = None,
-        faults: Faults | None = None, chance: Chance | None = None,
+        staff: Staff | None = None, chance: Chance | None = None,
     ) -> None:  # fmt: skip
         self.env, self.queue, self.ledger = env, queue, ledger or queue.ledger
-        self.faults, self.chance = faults or Faults(env), chance or Chance()
-        self.idle = list(range(count))  # a heap
-        self.pace = [1.0] * count  # as faults allow; 0 where one stands still
-        self.off = [False] * count  # whether one takes no work
+        self.staff, self.chance = staff or Staff(env, Workers(count=count), self.ledger), chance or Chance()
+        count, self.faults, self.in_hand = self.staff.part.most, self.staff.faults, self.staff.in_hand
+        self.off = [self.staff.off(number) for number in range(count)]  # whether one takes no work
+        self.idle = [number for number, off in enumerate(self.off) if not off]  # a heap
+        self.pace = [1.0] * count  # as the staff says; 0 where one stands still
         self.speed = [1.0] * count  # at which what is in service goes
         self.settles = False  # whether speeds will be settled at the end of this event
-        self.shifts: dict[int, simpy.Process] = {}
-        self.in_hand: dict[int, Attempt] = {}
+        self.stories: dict[int, simpy.Process] = {}
         queue.workers = self
-        self.faults.changed.append(self._struck)
+        self.staff.waiting = queue.__len__
+        self.staff.changed.append(self._judge)
 
     def call(self, attempt: Attempt) -> None:
         """Hand an attempt to an idle worker."""
@@ -48,14 +49,14 @@ class WorkerPool:
 
     def _begin(self, number: int, attempt: Attempt) -> None:
         self._hold(number, attempt)
-        self.shifts[number] = self.env.process(self._shift(number, attempt))
+        self.stories[number] = self.env.process(self._work(number, attempt))
 
     def _hold(self, number: int, attempt: Attempt) -> None:
         attempt.taken, attempt.worker = self.env.now, number
-        self.in_hand[number] = attempt
+        self.staff.hold(number, attempt)
         self.ledger.change((self.env.now, BUSY, attempt.job.job_class, 1.0))
 
-    def _shift(self, number: int, attempt: Attempt | None) -> Generator[simpy.Event, Any, None]:
+    def _work(self, number: int, attempt: Attempt | None) -> Generator[simpy.Event, Any, None]:
         """A worker's story: serve, take whoever is next, rest when nobody waits."""
         while attempt is not None:
             try:
@@ -67,7 +68,7 @@ class WorkerPool:
                 self._complete(attempt)
             except simpy.Interrupt:
                 pass  # the client stopped it, and has written that down
-            del self.in_hand[number]
+            self.staff.put_down(number)
             attempt = None if self.off[number] else self.queue.take()
             if attempt is not None:
                 self._hold(number, attempt)
@@ -81,7 +82,7 @@ class WorkerPool:
 
     def _serve(self, number: int, attempt: Attempt) -> Generator[simpy.Event, Any, None]:
         """A service, which goes on at another speed whenever that changes."""
-        left = attempt.demand * attempt.factor
+        whole = left = attempt.demand * attempt.factor
         while True:
             since, speed = self.env.now, self.speed[number]
             try:
@@ -92,14 +93,15 @@ class WorkerPool:
             except simpy.Interrupt as why:
                 if why.cause != RETIMED:
                     raise
-                left = work_left(left, since, self.env.now, speed)
+                left = whole if attempt.again else work_left(left, since, self.env.now, speed)
+                attempt.again = False
 
-    def _struck(self) -> None:
-        """A fault has begun or ended: workers that are back take whoever is next."""
+    def _judge(self) -> None:
+        """The staff has changed: workers that are back take whoever is next."""
         self.queue.disk.factor = self.faults.disk_factor
         before, count = self.off, len(self.off)
-        self.pace = [self.faults.pace(number, count) for number in range(count)]
-        self.off = [self.faults.off(number, count) for number in range(count)]
+        self.pace = [self.staff.pace(number) for number in range(count)]
+        self.off = [self.staff.off(number) for number in range(count)]
         for number, (was, now) in enumerate(zip(before, self.off, strict=True)):
             if number in self.in_hand or was == now:
                 continue
@@ -115,7 +117,7 @@ class WorkerPool:
         self.settle()
 
     def settle(self) -> None:
-        """At the end of this event, services may go on at another speed: faults or the length of the queue changed."""
+        """At the end of this event, services may go on at another speed: staff or the length of the queue changed."""
         if not self.settles:
             self.settles = True
             end_of_event(self.env).callbacks.append(self._settle)
@@ -130,7 +132,7 @@ class WorkerPool:
                 self.speed[number] = speed
                 attempt = self.in_hand.get(number)
                 if attempt is not None and attempt.in_service:
-                    self.shifts[number].interrupt(RETIMED)
+                    self.stories[number].interrupt(RETIMED)
 
     def _complete(self, attempt: Attempt) -> None:
         job, answer = attempt.job, attempt.answer
@@ -158,4 +160,4 @@ class WorkerPool:
         attempt.ended, attempt.outcome = self.env.now, CANCELLED
         self.ledger.close(attempt)
         self.ledger.change((self.env.now, BUSY, attempt.job.job_class, -1.0))
-        self.shifts[attempt.worker].interrupt()
+        self.stories[attempt.worker].interrupt()
