@@ -3,7 +3,7 @@
 A run is hit by one fault, the *trigger*. Its *twin* is the same run without it. The system has recovered when goodput
 and queue are within 10 % of those of its replications' twins and stay so. The queue stands for the wait: by Little's
 law one is the other times a rate, and the queue is known at each instant. A twin that is *down* itself, with fewer than
-half of its late jobs completed in time, is nothing to recover to.
+half of the jobs that come towards the end served in time before it, is nothing to recover to.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ from backwater.scenario import Scenario
 from backwater.simulation import check_memory, cores, in_threads, replicate, resolve
 
 Array = npt.NDArray[np.float64]
+# What is kept was found by this code, and only by it is it taken up again.
+CODE = [Path(__file__).with_name(f"{part}.py").read_text("utf-8") for part in ("recovery", "stress")]
 SAMPLES = 400  # of a run's series
 SMOOTH = 12  # samples over which goodput and queue are averaged before they are judged
 GOOD = 0.9  # share of the twins' goodput from which it is back; the queue may be a tenth longer
 LASTING = 0.8  # share of the time left in which it must be good from then on
 TAIL = 1 / 8  # share of the time watched that must be left, or nobody can say that it stays good
-DOWN = 0.5  # share of the jobs of the last TAIL of a run completed in time, below which a twin is down
+DOWN = 0.5  # share of the jobs that come in the last TAIL of a run and succeed in it, below which a twin is down
 
 
 class Size(NamedTuple):
@@ -147,7 +149,7 @@ class Verdict(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """One replication as it is judged: its series by name, and the share of the late jobs completed in time [1]."""
+    """One replication as it is judged: its series by name, and the share of the late jobs that succeed [1]."""
 
     series: dict[str, Array]
     late: float
@@ -221,8 +223,7 @@ class Lab:
         return have
 
     def _name(self, said: list[Any]) -> str:
-        code = [Path(__file__).with_name(f"{part}.py").read_text("utf-8") for part in ("recovery", "stress")]
-        return digest([said, code])
+        return digest([said, CODE])
 
     def judged(self, trials: list[Trial]) -> list[Verdict]:
         """The verdicts on these trials; those that are kept are not run again."""
@@ -283,7 +284,7 @@ class Lab:
 def _watch(scenario: Scenario, run: Run, replication: int, engine: str, halt: Event) -> Watched:
     outcome = replicate(scenario, run, replication, engine, halt)
     names = ("time", "completed", "attempts", "waiting", "backoff")
-    counts = outcome.counters[-1, 0]  # of the last window, "late"
+    counts = outcome.counters[-1, 0]  # of the jobs that arrived in the last window, "late"
     arrived = counts[COUNTER["arrived"]]
     late = counts[COUNTER["completed"]] / arrived if arrived else 1.0
     return Watched({name: outcome.series[name] for name in names}, float(late))

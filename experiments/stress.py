@@ -289,10 +289,7 @@ def drift(scenario: Scenario, plan: Plan, sizes: Array, axis: str = "duration", 
 
 def _cells(seen: Array, step: float, cells: int = 14) -> Drift:
     """Mean change by cell; ``seen`` has rows of (waiting, backoff, change of waiting, change of backoff) in a step."""
-    most = [max(float(seen[:, column].max()), 1.0) * 1.0001 for column in (0, 1)]
-    across, along = (
-        np.concatenate([[0.0], np.geomspace(1.0, top, cells)]) if top > 2 else np.array([0.0, 2.0]) for top in most
-    )
+    across, along = (_edges(float(seen[:, column].max()), cells) for column in (0, 1))
     bins = [along, across]
     count = np.histogram2d(seen[:, 1], seen[:, 0], bins=bins)[0]
     sums = [np.histogram2d(seen[:, 1], seen[:, 0], bins=bins, weights=seen[:, column])[0] for column in (2, 3)]
@@ -301,6 +298,12 @@ def _cells(seen: Array, step: float, cells: int = 14) -> Drift:
     number, change = count.sum(axis=0), _over(sums[0].sum(axis=0), count.sum(axis=0) * step, count.sum(axis=0))
     spread = _over(squares, number * step**2, number) - change**2
     return Drift(across, along, mean[0], mean[1], change, np.sqrt(_over(np.maximum(spread, 0.0), number, number)))
+
+
+def _edges(most: float, cells: int) -> Array:
+    """Edges of cells for whole numbers up to the largest: each wider than the one before; one cell where all are 0."""
+    top = math.floor(most) + 1
+    return np.unique(np.round(np.append(0.0, np.geomspace(1, top, cells))))
 
 
 def _over(total: Array, parts: Array, count: Array) -> Array:

@@ -44,6 +44,7 @@ def medians(found: Hit) -> dict[str, list[float]]:
     lines["attempt_rate"] = _coarse(found.series, "attempts")[1]
     places = np.searchsorted(found.series["time"], time)
     lines |= {name: found.series[name][:, places] for name in ("waiting", "backoff")}
+    lines["waiting_without_trigger"] = found.twin["waiting"][:, places]
     return {"time": time.tolist(), **{name: np.median(line, axis=0).tolist() for name, line in lines.items()}}
 
 
@@ -62,6 +63,7 @@ def trigger(found: Hit, plan: Plan) -> Figure:
     _band(top, *_coarse(found.twin, "completed"), COLOURS[2], "goodput without the trigger", "--")
     top.set_ylabel("per second")
     _band(bottom, found.series["time"], found.series["waiting"], COLOURS[0], "attempts waiting")
+    _band(bottom, found.series["time"], found.twin["waiting"], COLOURS[2], "without the trigger", "--")
     if found.series["backoff"].any():
         _band(bottom, found.series["time"], found.series["backoff"], COLOURS[1], "clients in backoff")
     bottom.set_ylabel("attempts, clients" if found.series["backoff"].any() else "attempts waiting")
@@ -72,9 +74,7 @@ def trigger(found: Hit, plan: Plan) -> Figure:
         axis.set_xlim(0, plan.horizon)
         axis.yaxis.set_major_formatter(_number)
         style(axis)
-    top.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
-    if found.series["backoff"].any():
-        bottom.legend(frameon=False, fontsize=9, loc="upper left")
+        axis.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
     seconds(bottom, "x")
     return figure
 

@@ -108,7 +108,7 @@ class Stress:
         watched = human(plan.observe, "time")
         text = f"After {fault_words(plan)} at a load of {self.scenario.load:.3g}, "
         if found.down.mean() > 0.5:
-            text += "there is nothing to recover to: without any trigger, fewer than half of its jobs succeed either."
+            text += "there is nothing to recover to: without it, fewer than half of the late jobs succeed, too."
         elif found.share == 0:
             text += f"the system does not recover within {watched}, in any run: the outage outlives its cause."
         else:
@@ -198,9 +198,10 @@ class Stress:
         plan = self.plan
         numbers = ", ".join(f"{name} {number}" for name, number in versions().items())
         return [
-            ("recovered", "goodput and queue are within 10 % of those of the same run, with the same jobs, without the "
-             "trigger, and stay so; the recovery time counts from the end of the trigger"),
-            ("down anyway", "without the trigger, fewer than half of the jobs succeed"),
+            ("recovered", "goodput and queue are within 10 % of what they are in the same runs without the trigger at "
+             "about that time, and stay so; the recovery time counts from the end of the trigger"),
+            ("down anyway", "without the trigger, fewer than half of the jobs that come in the last eighth of a run are "
+             "served in time before it ends"),
             ("runs", f"{plan.replications} replications of each setting, watched for {human(plan.observe, 'time')} "
              f"after the largest trigger; seed {plan.seed}; all settings see the same random numbers"),
             ("a setting's state", "that of most of its runs"),
