@@ -19,6 +19,8 @@ from backwater.scenario import Producer, Scenario
 # What the argument knows of. A field besides these may change how much work an attempt is.
 SCENARIO = {"name", "arrivals", "jobs", "client", "queue", "workers", "faults", "notes", "run"}
 WORKERS = {"count", "service", "demand", "abandoned"}
+# Of a client that sends all that it may once everything is late. A field besides these may spare the server some.
+SIMPLE = {"attempt_timeout", "retry", "retry_budget", "honours_retry_after"}
 
 
 class Bound(NamedTuple):
@@ -79,16 +81,15 @@ def _cost(client: Client, scenario: Scenario) -> _Cost:
     fails = client.attempt_timeout is not None or queue.admission is not None or not math.isinf(min(queue.bounds))
     if not fails or (client.retry is None and client.proxy is None):
         return _Cost(1.0, 0.0, "one attempt per job", True)
-    inner = _layer(client.retry, client.retry_budget)
-    proxy = client.proxy
-    outer = _layer(None, None) if proxy is None else _layer(proxy.retry, proxy.retry_budget)
+    sync, proxy = client.mode == "sync", client.proxy  # to an async client's budget acceptance is success
+    inner = _layer(client.retry, client.retry_budget if sync else None)
+    outer = _layer(None, None) if proxy is None else _layer(proxy.retry, proxy.retry_budget if sync else None)
     attempts, rate = inner.attempts * outer.attempts, inner.rate * outer.attempts + outer.rate
     words = "no limit to the attempts per job"
     if not math.isinf(attempts):
         words = f"at most {attempts:.3g} attempts per job" + (f" and {rate:.3g} retries/s" if rate else "")
-    patient = client.total_timeout is None and client.attempt_timeout is not None and client.on_timeout == "leave"
-    free = client.breaker is None and client.throttle is None and client.proxy is None
-    return _Cost(attempts, rate, words, inner.sharp and patient and free)
+    simple = client.attempt_timeout is not None and set(client.plain()) <= SIMPLE
+    return _Cost(attempts, rate, words, inner.sharp and simple)
 
 
 def _layer(retry: Retry | None, budget: Budget | None) -> _Cost:

@@ -22,7 +22,7 @@ from backwater.experiments.safe_load import Bound, bound
 from backwater.experiments.stress_figures import sized
 from backwater.napkin import napkin
 from backwater.scenario import Scenario
-from backwater.simulation import versions
+from backwater.simulation import check_memory, versions
 from backwater.units import human
 
 PARTS = ("map", "ramp", "stuck", "phases")  # what may be asked for besides the trigger itself
@@ -86,7 +86,9 @@ class Stress:
     def check(self) -> None:
         """Raise ScenarioError for anything wrong with what is asked."""
         if {"map", "phases"} & set(self.parts):
-            self.plan.widest(self.axis, self.sizes).sized(self.axis, float(self.sizes[0])).run()
+            widest = self.plan.widest(self.axis, self.sizes)
+            most = self.map_loads[-1] if "map" in self.parts else self.scenario.load
+            check_memory(self.scenario.at_load(float(most)), widest.run())
         else:
             check(self.size is None, f"--over {self.axis}", "sizes", "needs --map or --phases")
         if "ramp" in self.parts:
@@ -200,8 +202,8 @@ class Stress:
         return [
             ("recovered", "goodput and queue are within 10 % of what they are in the same runs without the trigger at "
              "about that time, and stay so; the recovery time counts from the end of the trigger"),
-            ("down anyway", "without the trigger, fewer than half of the jobs that come in the last eighth of a run are "
-             "served in time before it ends"),
+            ("down anyway", "without the trigger, fewer than half of the jobs that come in the last eighth of a run "
+             "are served in time before it ends"),
             ("runs", f"{plan.replications} replications of each setting, watched for {human(plan.observe, 'time')} "
              f"after the largest trigger; seed {plan.seed}; all settings see the same random numbers"),
             ("a setting's state", "that of most of its runs"),

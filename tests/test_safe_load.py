@@ -32,6 +32,8 @@ RETRY = bw.Retry(base="1 s", max_attempts=3)
          (1 - 10 * 0.01) / 1.1, False),  # ten more retries a second take a tenth of the worker
         (bw.Client(attempt_timeout=1, retry=RETRY, proxy=bw.Proxy(retry=RETRY)), {}, 1 / 9, False),  # layers multiply
         (bw.Client(attempt_timeout=1, retry=RETRY, retry_budget=bw.GrpcThrottle()), {}, 1 / 3, False),
+        (bw.Client(attempt_timeout=1, retry=RETRY, total_timeout=2), {}, 1 / 3, False),
+        (bw.Client(attempt_timeout=1, retry=RETRY, mode="async"), {}, 1 / 3, False),
     ],
 )  # fmt: skip
 def test_the_load_below_which_every_trigger_passes(client, parts, load, sharp):
