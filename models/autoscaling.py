@@ -1,9 +1,10 @@
-"""Bursts against an autoscaled pool: old metrics and slow starts bring the workers when the burst is over.
+"""Bursts against an autoscaled pool: old metrics and slow starts bring workers when the burst is over.
 
 Twenty jobs a second of 100 ms keep two workers busy, 120 a second in a burst twelve. The autoscaler looks every 15 s
 and may go from 4 workers to 40. What it acts on is half a minute old, and a worker starts up for 45 s: most of a burst
-of two minutes falls upon four workers. Timeouts and retries make more work of it, to which the pool is then scaled, and
-it is kept for long after.
+of two minutes falls upon four workers, half of the jobs fail, and twenty workers are ready as it ends, to rest until
+the cooldown is over. With fourteen at all times none fails; but while a decision takes effect the next ones see the
+same old utilization and multiply again, so that forty are called where twenty would do.
 """
 
 from __future__ import annotations

@@ -146,8 +146,9 @@ def test_the_autoscaled_model_is_late_for_its_bursts():
     late = bw.simulate(bw.model("autoscaling"), **runs)
     prompt = bw.simulate(bw.model("autoscaling", lag="0 s", start_up="0 s"), **runs)
     roomy = bw.simulate(bw.model("autoscaling", least=14), **runs)
-    assert late["failure_ratio"] > 0.1
+    assert late["failure_ratio"] > 0.4
+    assert late["workers_mean"] > 4 * late["busy_mean"]
     assert prompt["failure_ratio"] < late["failure_ratio"] / 2
     assert roomy["failure_ratio"] < 0.001
-    assert 4 < late["workers_mean"] < 40
-    assert late["workers_max"] > roomy["workers_max"]
+    # Twelve are busy in a burst, so that twenty would be busy to 60 %.
+    assert roomy["workers_max"] == 40
