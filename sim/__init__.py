@@ -26,6 +26,7 @@ from backwater.components.closed import Closed
 from backwater.components.failures import Failures
 from backwater.components.faults import Fault
 from backwater.components.flow import MMPP
+from backwater.components.hedge import Hedge
 from backwater.components.jobs import Job
 from backwater.components.memory import Memory, Slowdown
 from backwater.components.notify import Poll, Push
@@ -73,7 +74,8 @@ _LATER = {
 __all__ = [
     "Scenario", "load", "loads", "dump", "dumps", "json_schema", "model",
     "Poisson", "Periodic", "Renewal", "MMPP", "Profile", "Bursts", "Trace", "Closed",
-    "Job", "Client", "Retry", "Proxy", "TokenBucket", "GrpcThrottle", "Ratio", "Breaker", "Throttle", "Push", "Poll",
+    "Job", "Client", "Retry", "Proxy", "TokenBucket", "GrpcThrottle", "Ratio", "Breaker", "Throttle", "Hedge",
+    "Push", "Poll",
     "Queue", "Memory", "Slowdown", "RateLimit", "Red", "CoDel", "ConcurrencyLimit", "Dagor", "Workers", "Fault",
     "Failures", "Shifts", "Autoscale",
     "Constant", "Exponential", "Erlang", "Gamma", "LogNormal", "Weibull", "HyperExponential", "Pareto", "Uniform",

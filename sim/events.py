@@ -54,26 +54,30 @@ def of(outcome: Outcome, why: str = "full") -> list[Event]:
     return [event for _, event in found]
 
 
-def _tell(row: np.ndarray, again: float | None, why: str, say) -> None:  # type: ignore[no-untyped-def]
+def _tell(row: np.ndarray, again: float | None, full: str, say) -> None:  # type: ignore[no-untyped-def]
     """The events of one attempt; ``again`` is when the next attempt of its job was sent."""
     number, sent, accepted, taken, started, ended, outcome = (*row[[3, 5, 6, 7, 8, 9]], int(row[16]))
-    retry = "" if again is None else f", again in {_short(again - ended)}"
+    # A hedge may have been sent before.
+    retry = "" if again is None or again < ended else f", again in {_short(again - ended)}"
+    hedge = "hedge: " if row[18] else ""
     if outcome == REJECTED and math.isnan(accepted):
-        said = "withheld by its client" if row[17] else f"{why} -> 503"
-        say(order.ARRIVAL, sent, row, number, f"{said}{retry}")
+        said = "withheld by its client" if row[17] else f"{full} -> 503"
+        say(order.ARRIVAL, sent, row, number, f"{hedge}{said}{retry}")
         return
     at_once = taken == accepted and row[11] == 0
-    say(order.ARRIVAL, sent, row, number, "accepted" if at_once else "waits" if not row[11] else "waits on disk")
+    how = "accepted" if at_once else "waits" if not row[11] else "waits on disk"
+    say(order.ARRIVAL, sent, row, number, f"{hedge}{how}")
     if not math.isnan(taken) and row[11]:
         say(order.COMPLETION + 0.4, taken, row, number, f"taken by worker {row[10]:.0f}, read from disk")
     if not math.isnan(started):
         rank = order.ARRIVAL + 0.5 if at_once else order.COMPLETION + 0.5
         say(rank, started, row, number, f"service starts on worker {row[10]:.0f}")
+    why = "another one won" if row[19] else "timed out"
     ends = {
         COMPLETED: "completed", ABANDONED_COMPLETED: "completed, but nobody waits for it",
         FAILED: f"ended with an error{retry}",
         REJECTED: f"turned out -> 503{retry}",
-        CANCELLED: "timed out, " + ("taken from the queue" if math.isnan(taken) else "stopped") + retry,
+        CANCELLED: f"{why}, {'taken from the queue' if math.isnan(taken) else 'stopped'}{retry}",
         DROPPED: "dropped from the queue, nobody is told",
     }  # fmt: skip
     if outcome != UNFINISHED:

@@ -109,6 +109,7 @@ def _place(books, job):  # type: ignore[no-untyped-def]
 def _count_sent(attempt, result, cell):  # type: ignore[no-untyped-def]
     """What an accepted attempt counts for in the view in which it was sent."""
     cell.attempts += 1
+    cell.hedges += attempt.hedge > 0
     cell.accepted += 1
     if result == o.REJECTED:
         cell.rejected += 1
@@ -140,7 +141,7 @@ def _note_ended(books, attempt, served, ended, at):  # type: ignore[no-untyped-d
 
 @inlined
 def _unwanted(attempt, result):  # type: ignore[no-untyped-def]
-    return result in (o.CANCELLED, o.ABANDONED_COMPLETED, o.FAILED) or attempt.timed_out > 0
+    return result in (o.CANCELLED, o.ABANDONED_COMPLETED, o.FAILED) or attempt.timed_out > 0 or attempt.superseded > 0
 
 
 @inlined
@@ -188,21 +189,24 @@ def _attempt_in_windows(books, job, attempt, served, result, ended):  # type: ig
 
 
 @inlined
-def fold_rejected(books, job, sent, withheld):  # type: ignore[no-untyped-def]
+def fold_rejected(books, job, sent, withheld, hedge):  # type: ignore[no-untyped-def]
     """Fold an attempt that was turned away when it was sent; there are many of these where queues are short.
 
     withheld  whether its own client did that
+    hedge     whether it was a hedge
     """
     c = _place(books, job)
     cell = books.cells[MAIN * books.places + c if sent >= books.ends[MAIN, 0] else c]
     cell.attempts += 1
     cell.rejected += 1
     cell.withheld += withheld
+    cell.hedges += hedge > 0
     for view in range(MAIN + 1, books.ends.shape[0]):
         if books.ends[view, 0] <= job.arrived < books.ends[view, 1]:
             books.cells[view * books.places + c].attempts += 1
             books.cells[view * books.places + c].rejected += 1
             books.cells[view * books.places + c].withheld += withheld
+            books.cells[view * books.places + c].hedges += hedge > 0
 
 
 @inlined
@@ -214,7 +218,7 @@ def fold_attempt(books, job, attempt, served, result, ended):  # type: ignore[no
     start, c = books.ends[MAIN, 0], _place(books, job)
     main = MAIN * books.places + c
     _count_sent(attempt, result, books.cells[main if attempt.sent >= start else c])
-    if (result == o.UNFINISHED or result == o.DROPPED) and attempt.timed_out == 0:
+    if (result == o.UNFINISHED or result == o.DROPPED) and attempt.timed_out == 0 and attempt.superseded == 0:
         books.cells[c].awaited += 1
     if served > 0:
         _count_served(served, result, books.cells[main if ended >= start else c])
@@ -233,7 +237,7 @@ def fold_attempts(books, rows):  # type: ignore[no-untyped-def]
         if row.accepted == row.accepted:
             fold_attempt(books, row, row, row.served, row.outcome, row.ended)
         else:
-            fold_rejected(books, row, row.sent, row.withheld)
+            fold_rejected(books, row, row.sent, row.withheld, row.hedge)
 
 
 @inlined

@@ -164,6 +164,7 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in [
     _counts("on_time_ratio", "jobs completed within their deadline / jobs resolved that have one", "on_time", "due"),
     _counts("unfinished_ratio", "jobs alive at the end / jobs arrived", "unfinished", "arrived"),
     _counts("attempts_per_job", "attempts / jobs resolved", "job_attempts", "resolved", ""),
+    _counts("hedge_ratio", "attempts sent while another of their job was awaited / attempts", "hedges", "attempts"),
     _counts("timeout_ratio", "attempts that timed out / attempts", "timed_out", "attempts"),
     _counts("error_ratio", "services that ended with an error / services completed", "failed", "served"),
     _counts("cancelled_ratio", "attempts taken from the queue or stopped / attempts", "cancelled", "attempts"),

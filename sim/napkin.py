@@ -7,6 +7,7 @@ import math
 from backwater.components.arrivals import Bursts, Periodic, Poisson
 from backwater.components.client import Client
 from backwater.components.closed import Closed
+from backwater.components.hedge import Hedge
 from backwater.components.notify import Poll
 from backwater.components.workers import Workers
 from backwater.distributions import Constant, Exponential, Law, Linear
@@ -156,6 +157,8 @@ def _patience(producer: Producer, scenario: Scenario) -> list[tuple[str, str]]:
     """What each timeout is in words, and how long a client persists against how long a burst lasts."""
     client, whose = producer.client, "" if len(scenario.producers) == 1 else f" of {producer.name}"
     out = [(f"timeouts{whose}", _timeouts(client))]
+    if client.hedge is not None:
+        out.append((f"hedges{whose}", _hedges(client.hedge)))
     if client.mode == "async":
         out.append((f"callers{whose}", f"go on once their job is accepted; its result {_news(client)}"))
     out += _limits(client, whose)
@@ -183,6 +186,12 @@ def _limits(client: Client, whose: str) -> list[tuple[str, str]]:
     if client.retry_budget is not None:
         parts.insert(0, f"a retry budget ({client.retry_budget.kind})")
     return [*out, (f"held back{whose}", "by " + " and ".join(parts))] if parts else out
+
+
+def _hedges(hedge: Hedge) -> str:
+    after = human(hedge.after.average, "time")
+    losers = WORDS[hedge.losers].replace("the attempt", "each of the others")
+    return f"after {after} without an answer another attempt is sent, at most {hedge.most}; who has one {losers}"
 
 
 def _news(client: Client) -> str:

@@ -42,6 +42,8 @@ ATTEMPT = (
     Column("served", "", "how many services of its job had completed, this one included", "0: not completed"),
     Column("outcome", "", "see ATTEMPT_OUTCOMES"),
     Column("withheld", "", "1 if its client did not let it go: a breaker or a throttle"),
+    Column("hedge", "", "1 if it was sent while its client waited for another attempt of its job"),
+    Column("superseded", "", "1 if its client stopped waiting for it because another attempt had won"),
 )
 JOB = (
     Column("source", "", "which source sent it"),
@@ -69,12 +71,12 @@ JOB_OUTCOMES = ("completed", "gave_up", "dropped", "lost", "dead_lettered", "unf
 JOB_COMPLETED, JOB_GAVE_UP, JOB_DROPPED, JOB_LOST, JOB_DEAD_LETTERED, JOB_UNFINISHED = range(6)
 
 # Changes of state are rows (time [s], gauge, class, by how much); workers on duty are of no class, which is -1.
-GAUGES = ("alive", "waiting", "busy", "backoff", "memory", "disk", "unheard", "workers")
-ALIVE, WAITING, BUSY, BACKOFF, MEMORY, DISK, UNHEARD, WORKERS = range(8)
+GAUGES = ("alive", "waiting", "busy", "backoff", "memory", "disk", "unheard", "workers", "hedging")
+ALIVE, WAITING, BUSY, BACKOFF, MEMORY, DISK, UNHEARD, WORKERS, HEDGING = range(9)
 
 # Sums and counts over rows: of attempts by when they were sent; of services and of jobs by when they ended.
 COUNTERS = (
-    "attempts", "rejected", "withheld", "accepted", "timed_out", "cancelled", "spilled", "disk_time",
+    "attempts", "rejected", "withheld", "hedges", "accepted", "timed_out", "cancelled", "spilled", "disk_time",
     "served", "useful", "failed", "duplicates", "busy_time", "wasted_time",
     "waited", "memory_time", "held_time", "awaited",
     "arrived", "unfinished", "resolved", "completed", "gave_up", "dropped", "lost", "dead_lettered",
@@ -172,7 +174,7 @@ def audit(outcome: Outcome, capacity: float) -> None:
         _equal("jobs that ended", ended, c["resolved"])
         _equal("jobs that arrived and those that ended or remain", c["arrived"], ended + c["unfinished"])
         _equal("jobs alive at the end and rows of unfinished ones", left[ALIVE, index], c["unfinished"])
-        live = left[BACKOFF, index] + left[UNHEARD, index] + c["awaited"] - c["dropped"]
+        live = left[BACKOFF, index] + left[UNHEARD, index] + c["awaited"] - left[HEDGING, index] - c["dropped"]
         _equal("unfinished jobs and those in backoff, waiting for an answer or to be polled", c["unfinished"], live)
         _equal("attempts sent and rows of attempts", c["job_attempts"], c["attempts"])
         _close("busy time of the workers and the service given", areas[BUSY, index], c["busy_time"])

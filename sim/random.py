@@ -35,6 +35,7 @@ PICK = 17  # who is next among those that wait (source 0; job: how often that wa
 UP = 22  # how long a worker goes without a failure (source 0; job: the worker; index: its failures before)
 REPAIR = 23  # how long the repair after that takes
 START_UP = 24  # how long a worker takes to start up (source 0; job: the worker; index: its start-ups before)
+HEDGE = 26  # how long a client waits before it hedges (index: the number of the attempt sent last)
 
 SEEDS = 2**64  # seeds are 0 .. 2**64 - 1
 REPLICATIONS = 2**32

@@ -151,7 +151,8 @@ class Result:
         table["class"] = pd.Categorical.from_codes(table["class"].astype(int), list(self.scenario.jobs))
         table["outcome"] = pd.Categorical.from_codes(table["outcome"].astype(int), list(outcomes))
         whole = [c for c in ("job", "number", "worker", "attempts", "served") if c in table]
-        return table.astype({**dict.fromkeys(whole, int), **{c: bool for c in ("spilled", "timed_out") if c in table}})
+        yes = [c for c in ("spilled", "timed_out", "hedge", "superseded") if c in table]
+        return table.astype({**dict.fromkeys(whole, int), **dict.fromkeys(yes, bool)})
 
     @cached_property
     def histograms(self) -> pd.DataFrame:

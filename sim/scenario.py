@@ -114,7 +114,11 @@ class Scenario(Model):
         for index, name in enumerate(self.jobs):
             check(index in sent, f"jobs.{name}", name, "must be sent by some source")
         for producer in self.producers:
-            timeout = producer.client.attempt_timeout
+            client = producer.client
+            timeout = client.attempt_timeout
+            told = self.queue.overflow != "drop_oldest" or timeout is not None or client.total_timeout is not None
+            must = "must come with a timeout where queue.overflow is drop_oldest: nobody is told of what vanishes"
+            check(told or client.hedge is None, "client.hedge", "a hedge", must)
             check(not isinstance(timeout, Linear), "client.attempt_timeout", "linear", "must not depend on a trace")
         return self
 

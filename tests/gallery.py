@@ -145,7 +145,7 @@ def clients() -> dict[str, bw.Scenario]:
         "patience with the job, stopped": patient("cancel", attempt_timeout=None, total_timeout="1 s"),
         "one demand per attempt": one(flood, bw.Exponential(mean="300 ms"), queue=room, client={"retry": RETRY},
                                       workers={"demand": "attempt"}),
-        **gated(), **asynchronous(),
+        **gated(), **asynchronous(), **hedged(),
         "an overload that retries": one(bw.Poisson(rate="20/s"), "500 ms", 2, queue={"capacity": 5}, client={
             "attempt_timeout": "2 s", "retry": RETRY}),
     }  # fmt: skip
@@ -225,6 +225,56 @@ def asynchronous() -> dict[str, bw.Scenario]:
                                      "throttle": {"k": 1.5, "window": "5 s"}, "total_timeout": "3 s",
                                      "retry_budget": {"kind": "token_bucket", "capacity": 20, "cost": 5,
                                                       "per_success": 1, "refund": True}}, queue={"capacity": 1}),
+    }  # fmt: skip
+
+
+def hedged() -> dict[str, bw.Scenario]:
+    """Clients that send another attempt while they wait for one."""
+    flood, errors = bw.Poisson(rate="4/s"), [{"kind": "errors", "share": 0.4, "start": "5 s", "duration": "9 s"}]
+    exponential, crowd = bw.Exponential(mean="600 ms"), {"after": "200 ms", "most": 3}
+
+    def client(hedge, given=None, **parts) -> bw.Scenario:
+        given = {"retry": RETRY, "attempt_timeout": "2 s", "hedge": hedge, **(given or {})}
+        return one(**{"arrivals": flood, "service": exponential, "count": 3, "client": given, "queue": {"capacity": 6},
+                      "workers": {"demand": "attempt"}, **parts})  # fmt: skip
+
+    ties = {"arrivals": TICK, "service": "1 s", "workers": {}}
+    codel = {"kind": "codel", "target": "100 ms", "interval": "400 ms"}
+    cancel, left = {"on_timeout": "cancel"}, {"attempt_timeout": None, "retry": None}
+    return {
+        "hedge": client({"after": "400 ms"}), "hedge, a crowd": client(crowd),
+        "hedge, never a queue": client(crowd, left, count=50, queue={}),
+        "hedge, by chance": client({"after": exponential, "most": 2}, cancel),
+        "hedge, at once": client({"after": "0 s", "most": 2, "losers": "cancel_waiting"}, count=4),
+        "hedge, left": client({"after": "300 ms", "most": 2, "losers": "leave"}, left, queue={}),
+        "hedge, left, skipped": client({"after": "200 ms", "losers": "leave"}, workers={"abandoned": "skip"}),
+        "hedge, ties": client({"after": "500 ms", "most": 2}, {"retry": TIED, **cancel}, **ties),
+        "hedge, ties, waiting": client({"after": "500 ms", "losers": "cancel_waiting"}, {"retry": TIED}, **ties,
+                                       queue={"discipline": "lifo"}),
+        "hedge, no room": client({"after": "250 ms", "most": 3}, {"retry": STIFF}, **ties, queue={"capacity": 0}),
+        "hedge, shed": client(crowd, queue={"capacity": 2, "overflow": "shed_oldest", "backlog": 4}),
+        "hedge, shed, ties": client({"after": "250 ms", "most": 3}, {"retry": TIED, "total_timeout": "3 s"}, **{
+            **ties, "count": 1}, queue={"capacity": 1, "overflow": "shed_oldest", "retry_after": "300 ms"}),
+        "hedge, dropped": client(crowd, queue={"capacity": 2, "overflow": "drop_oldest"}),
+        "hedge, dropped, given up": client(crowd, {**left, "total_timeout": "1500 ms"},
+                                           queue={"capacity": 2, "overflow": "drop_oldest"}),
+        "hedge, turned out": client(crowd, cancel, queue={"admission": codel, "capacity": 20}),
+        "hedge, turned out, skipped": client(crowd, {"total_timeout": "2 s"}, queue={"admission": codel},
+                                             workers={"abandoned": "skip"}),
+        "hedge, errors": client(crowd, faults=errors), "hedge, errors, no retries": client(
+            {"after": "100 ms", "most": 2}, {"retry": None}, faults=errors, arrivals=TICK),
+        "hedge, down": client({"after": "300 ms", "most": 2}, {**cancel, "total_timeout": "4 s"}, faults=[
+            {"kind": "workers_down", "share": "1/3", "start": "4 s", "duration": "5 s"},
+            {"kind": "workers_slow", "share": 1, "factor": 2.5, "start": "7 s", "duration": "9 s"}]),
+        "hedge, from disk": client({"after": "300 ms", "most": 2}, cancel, jobs=PAIR, count=2, queue={
+            "memory": DISK, "discipline": "priority", "capacity": 9}),
+        "hedge, closed": client(crowd, cancel, arrivals=bw.Closed(clients=8, think="1 s"), workers={}),
+        "hedge, budget": client(crowd, {"retry_budget": {"kind": "token_bucket", "capacity": 6, "per_success": 0.5,
+                                                         "refund": True}}, faults=errors),
+        "hedge, gated": client(crowd, {
+            "retry_budget": {"kind": "grpc", "max_tokens": 6, "token_ratio": 0.3}, "total_timeout": "4 s",
+            "breaker": {"share": 0.4, "min_attempts": 4, "window": "2 s", "open_for": "1 s", "probes": 2},
+            "throttle": {"k": 1.5, "window": "5 s"}}, faults=errors, queue={"capacity": 1}),
     }  # fmt: skip
 
 

@@ -68,7 +68,11 @@ def clients(draw) -> dict:
         client["attempt_timeout"] = draw(times.flatmap(laws))
     if draw(st.booleans()):
         client["total_timeout"] = draw(st.sampled_from(["1 s", "4 s", "10 s"]))
-    if draw(st.sampled_from([False, False, True])):
+    which = draw(st.sampled_from(["plain", "plain", "async", "hedge"]))
+    if which == "hedge" and {"attempt_timeout", "total_timeout"} & set(client):
+        client["hedge"] = {"after": draw(times.flatmap(laws)), "most": draw(st.integers(1, 3)),
+                           "losers": draw(st.sampled_from(["leave", "cancel_waiting", "cancel"]))}  # fmt: skip
+    if which == "async":
         client["mode"] = "async"
         client["notify"] = draw(st.sampled_from(["push", {"kind": "poll", "every": "500 ms"}]))
     return client

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from backwater.base import Model
 from backwater.components.breaker import Breaker, Throttle
 from backwater.components.budget import Budget
+from backwater.components.hedge import Hedge
 from backwater.components.notify import Notify, Push
 from backwater.distributions import TimeLaw
 from backwater.errors import ScenarioError, check
@@ -141,10 +142,11 @@ class Client(Model):
     on_timeout       what happens to an attempt that timed out: leave it, take it from the queue (cancel_waiting), or
                      take it from the queue or stop its service (cancel)
     retry            when it tries again; never unless given
-    retry_budget     what the retries of all its jobs may spend
+    retry_budget     what the retries and the hedges of all its jobs may spend
     breaker          stops sending while too many attempts fail
     throttle         sends only a share of the attempts while too many fail
     proxy            what tries again before the client hears of a failure; timeouts are those of its attempts
+    hedge            when it sends another attempt while it still waits for one
     honours_retry_after  whether it waits at least as long as a 503 asks
     mode             sync: its caller is blocked until the answer; async: until the job is accepted. Then timeouts cover
                      only that, and nobody gives up afterwards. To budgets, breakers, throttles and proxies acceptance
@@ -160,20 +162,24 @@ class Client(Model):
     breaker: Breaker | None = None
     throttle: Throttle | None = None
     proxy: Proxy | None = None
+    hedge: Hedge | None = None
     honours_retry_after: bool = True
     mode: Literal["sync", "async"] = "sync"
     notify: Notify = Push()
 
     @model_validator(mode="after")
     def _fits(self) -> Client:
-        has = self.retry is not None or self.retry_budget is None
-        check(has, "retry_budget", "a budget", "must come with a retry policy that spends it")
+        has = self.retry is not None or self.hedge is not None or self.retry_budget is None
+        check(has, "retry_budget", "a budget", "must come with a retry policy or hedges that spend it")
         check(
             self.total_timeout is None or self.total_timeout > 0,
             "total_timeout",
             self.total_timeout,
             "must be above 0",
         )
+        alone = self.proxy is None and self.mode == "sync"
+        must = 'must stand without a proxy and with mode = "sync": it is the client that waits for an answer'
+        check(alone or self.hedge is None, "hedge", "a hedge", must)
         waits = self.mode == "sync" and self.notify != Push()
         check(not waits, "notify", "poll", 'must come with mode = "async": in sync the caller waits for the answer')
         return self

@@ -6,10 +6,21 @@ import math
 
 from backwater import order, random
 from backwater.components import client as rules
-from backwater.engines.compiled import calendar, callers, door, gates, ledger, producer, queue, timeouts, workers
+from backwater.engines.compiled import (
+    calendar,
+    callers,
+    door,
+    gates,
+    hedges,
+    ledger,
+    producer,
+    queue,
+    timeouts,
+    workers,
+)
 from backwater.engines.compiled.layout import CANCEL, LEAVE
 from backwater.engines.compiled.world import DROPPED as VANISHED
-from backwater.engines.compiled.world import NONE, WAITING
+from backwater.engines.compiled.world import NONE, READING, SERVING, WAITING
 from backwater.jit import inlined, inner
 from backwater.measure import change
 from backwater.outcome import BACKOFF, COMPLETED, DROPPED, FAILED, JOB_COMPLETED, JOB_DROPPED, JOB_GAVE_UP, REJECTED
@@ -22,11 +33,20 @@ POLICY = rules.HEAD + rules.STEPS  # numbers of a retry policy
 @inlined
 def send(world, slot):  # type: ignore[no-untyped-def]
     """A job is sent, once more. Returns NONE, or what its client learns where it was not let go or turned away."""
+    hedged = world.senders[world.jobs[slot].source].hedge != NONE
+    if hedged:
+        hedges.begin(world, slot)
+    result = _send(world, slot)
+    return hedges.sent(world, slot, result) if hedged else result
+
+
+@inlined
+def _send(world, slot):  # type: ignore[no-untyped-def]
     plan, state, job = world.plan[0], world.state[0], world.jobs[slot]
     job.attempts += 1
     if not plan.once:
         job.demand = producer.draw_demand(world, job)
-    if world.senders[job.source].gated and not gates.let(world, job):
+    if world.senders[job.source].gated and job.hedges == 0 and not gates.let(world, job):
         ledger.reject(world, job, 1)
         return WITHHELD
     if plan.admission != NONE and not door.admits(world, job):
@@ -56,6 +76,8 @@ def learn(world, slot, result, polled):  # type: ignore[no-untyped-def]
     job, pause = world.jobs[slot], -1.0
     if world.senders[job.source].goes_on and not polled and callers.is_polled(world, slot, result):
         return
+    if result == COMPLETED and world.senders[job.source].hedge != NONE:
+        _leave_all(world, slot, world.senders[job.source].losers, 0)
     if result in (REJECTED, TIMED_OUT, FAILED, WITHHELD):
         pause = _pause(world, job, result)
     elif result != EXPIRED and world.senders[job.source].gated and not job.heard:
@@ -146,20 +168,68 @@ def resume(world, slot):  # type: ignore[no-untyped-def]
 
 @inner
 def abandon(world, slot):  # type: ignore[no-untyped-def]
-    """Nobody waits for the attempt any more; it is left, taken from the queue or stopped."""
-    attempt = world.attempts[slot]
+    """Nobody waits for the attempt any more; it is left, taken from the queue or stopped. Whether that ends a call."""
+    attempt, told = world.attempts[slot], True
     job = world.jobs[attempt.job]
-    on_timeout = world.senders[job.source].on_timeout
+    sender = world.senders[job.source]
     timeouts.unwatch(world, attempt)
     attempt.timed_out = 1
-    job.attempt = NONE
+    if sender.hedge != NONE:
+        told = hedges.hears(world, slot, TIMED_OUT)
+    else:
+        job.attempt = NONE
+    worker = attempt.worker
+    _withdraw(world, slot, sender.on_timeout)
+    if _stop(world, slot, sender.on_timeout):
+        workers.release(world, worker)
+    return told
+
+
+@inner
+def _withdraw(world, slot, how):  # type: ignore[no-untyped-def]
+    """Write down an attempt that vanished, or take a waiting one from the queue where ``how`` says so."""
+    attempt = world.attempts[slot]
     if attempt.where == VANISHED:
         ledger.close(world, slot, DROPPED, attempt.ended)
-    elif attempt.where == WAITING:
-        if on_timeout != LEAVE:
-            queue.withdraw(world, slot)
-    elif on_timeout == CANCEL:
+    elif attempt.where == WAITING and how != LEAVE:
+        queue.withdraw(world, slot)
+
+
+@inner
+def _stop(world, slot, how):  # type: ignore[no-untyped-def]
+    """Stop an attempt in a worker's hands where ``how`` says so; whether that worker must be released."""
+    stops = how == CANCEL and world.attempts[slot].where in (READING, SERVING)
+    if stops:
         workers.stop(world, slot)
+    return stops
+
+
+@inner
+def _leave_all(world, of, how, timed_out):  # type: ignore[no-untyped-def]
+    """Nobody waits for a job's attempts any more, the newest first: it is given up, or another one has won."""
+    first = world.jobs[of].attempt
+    hedges.end(world, world.jobs[of])
+    slot = first
+    while slot != NONE:
+        attempt = world.attempts[slot]
+        timeouts.unwatch(world, attempt)
+        attempt.timed_out, attempt.superseded = timed_out, 1 - timed_out
+        slot = attempt.sibling
+    # Slots that become free on the way still hold what they held: nothing is sent meanwhile.
+    slot = first
+    while slot != NONE:
+        _withdraw(world, slot, how)
+        slot = world.attempts[slot].sibling
+    slot = first
+    while slot != NONE:
+        _stop(world, slot, how)
+        slot = world.attempts[slot].sibling
+    slot = first
+    while slot != NONE:
+        attempt = world.attempts[slot]
+        if how == CANCEL and attempt.taken == attempt.taken:
+            workers.release(world, attempt.worker)
+        slot = attempt.sibling
 
 
 @inner
@@ -172,5 +242,7 @@ def expire(world, slot):  # type: ignore[no-untyped-def]
         world.state[0].stale += 1
     if world.senders[job.source].gated and (job.attempt != NONE or job.tries > 0):
         gates.hear(world, job, False)
-    if job.attempt != NONE:
+    if world.senders[job.source].hedge != NONE:
+        _leave_all(world, slot, world.senders[job.source].on_timeout, 1)
+    elif job.attempt != NONE:
         abandon(world, job.attempt)

@@ -12,6 +12,7 @@ from backwater.engines.compiled import (
     callers,
     client,
     faults,
+    hedges,
     ledger,
     producer,
     queue,
@@ -55,6 +56,8 @@ def _holds(world, when, key, ref):  # type: ignore[no-untyped-def]
         return staff.holds(world, key, ref)
     if rank == order.RETRY:
         return world.jobs[slot].ref == ref and world.jobs[slot].backing_off == 1
+    if rank == order.HEDGE:
+        return hedges.is_due(world.jobs[slot], ref, when, key)
     if rank == order.TIMEOUT and key & order.ATTEMPT_MAX == 0:
         return world.jobs[slot].ref == ref and world.jobs[slot].listed == IN_CALENDAR
     attempt = world.attempts[slot]
@@ -70,7 +73,8 @@ def spare(world):  # type: ignore[no-untyped-def]
     """How many jobs, attempts, rows or events one event may add."""
     plan, state = world.plan[0], world.state[0]
     # A worker that is back takes one, whose service may then go on at another speed.
-    return SPARE + (state.waiting if plan.evicts or plan.picky else 0) + (2 * plan.workers if plan.retimes else 0)
+    more = (state.waiting if plan.evicts or plan.picky else 0) + (2 * plan.workers if plan.retimes else 0)
+    return SPARE + 2 * plan.hedges + more
 
 
 @inlined
@@ -106,8 +110,7 @@ def _timeout(world, key, ref):  # type: ignore[no-untyped-def]
         return slot, client.EXPIRED
     of = world.attempts[slot].job
     world.attempts[slot].listed = 0
-    client.abandon(world, slot)
-    return of, client.TIMED_OUT
+    return of if client.abandon(world, slot) else NONE, client.TIMED_OUT
 
 
 @inlined
@@ -125,12 +128,12 @@ def _next_evicted(world):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _seldom(world, rank, key, ref):  # type: ignore[no-untyped-def]
-    """A fault, a change of staff, a poll, the end of a disk read, or a job of a closed population.
+def _seldom(world, when, key, ref):  # type: ignore[no-untyped-def]
+    """A fault, a change of staff, a poll, a hedge, the end of a disk read, or a job of a closed population.
 
     Returns the slot of a job to send, that of one whose client learns something, or NONE, and what that learns.
     """
-    slot = calendar.slot_of(ref)
+    rank, slot = key >> order.RANK_SHIFT, calendar.slot_of(ref)
     if rank == order.FAULT:
         faults.change(world, ref)
         if world.plan[0].retimes:
@@ -141,7 +144,9 @@ def _seldom(world, rank, key, ref):  # type: ignore[no-untyped-def]
         return producer.think_over(world, ref), NONE, COMPLETED
     elif rank == order.POLL:
         return NONE, slot, callers.poll(world, slot)
-    elif world.attempts[slot].ref == ref:
+    elif rank == order.HEDGE and hedges.is_due(world.jobs[slot], ref, when, key):
+        return slot if hedges.is_paid(world, slot) else NONE, NONE, COMPLETED
+    elif rank == order.DISK and world.attempts[slot].ref == ref:
         attempt = world.attempts[slot]
         queue.leave_disk(world, attempt)
         workers.serve(world, attempt)
@@ -192,7 +197,7 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
             elif rank == order.TIMEOUT:
                 told, result = _timeout(world, key, ref)
             else:
-                sent, told, result = _seldom(world, rank, key, ref)
+                sent, told, result = _seldom(world, later.events[0].when, key, ref)
                 polled = rank == order.POLL
         if sent != NONE:
             result = client.send(world, sent)

@@ -23,6 +23,7 @@ def _keep_attempt(world, job, attempt, served, result, ended):  # type: ignore[n
     row.disk, row.size, row.timed_out, row.served, row.outcome, row.withheld = (
         attempt.disk, job.size, attempt.timed_out, served, result, 0
     )  # fmt: skip
+    row.hedge, row.superseded = attempt.hedge > 0, attempt.superseded
 
 
 @inlined
@@ -40,10 +41,10 @@ def _write_job(world, job, result):  # type: ignore[no-untyped-def]
 def reject(world, job, withheld):  # type: ignore[no-untyped-def]
     """The job's present attempt is turned away, now, or not even let go; it never had a slot."""
     now = world.state[0].now
-    fold_rejected(world.books, job, now, withheld)
+    fold_rejected(world.books, job, now, withheld, job.hedges)
     if world.plan[0].records:
         attempt = world.turned_away[0]
-        attempt.number, attempt.sent = job.attempts, now
+        attempt.number, attempt.sent, attempt.hedge = job.attempts, now, job.hedges
         _keep_attempt(world, job, attempt, 0, REJECTED, now)
         world.attempt_rows[world.state[0].attempt_rows - 1].withheld = withheld
 
@@ -91,6 +92,7 @@ def new_attempt(world, of):  # type: ignore[no-untyped-def]
     attempt.sent = attempt.accepted = state.now
     attempt.taken = attempt.started = math.nan
     attempt.disk, attempt.factor, attempt.demand = 0.0, 1.0, job.demand
+    attempt.sibling, attempt.hedge, attempt.superseded = job.attempt, job.hedges, 0
     job.attempt = slot
     job.attempts_left += 1
     return slot
@@ -106,8 +108,8 @@ def begin(world):  # type: ignore[no-untyped-def]
     state.free_jobs -= 1
     state.alive += 1
     job.ref, job.arrived, job.pause, job.released = new_ref(state, slot), state.now, math.nan, math.nan
-    job.attempts = job.served = job.attempts_left = job.backing_off = job.listed = job.calls = job.tries = job.heard = 0
-    job.attempt, job.begun = NONE, 1
+    job.attempts = job.served = job.attempts_left = job.backing_off = job.listed = job.calls = job.tries = 0
+    job.attempt, job.begun, job.heard, job.hedges = NONE, 1, 0, 0
     return slot
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backwater.components.memory import disk_wait, fits, slowed
 from backwater.components.queue import has_room
-from backwater.engines.compiled import door, ledger, lines, timeouts
+from backwater.engines.compiled import door, hedges, ledger, lines, timeouts
 from backwater.engines.compiled.layout import AT_ARRIVAL, AT_START, FAIR, FIFO, LIFO, REJECT, SHED_OLDEST
 from backwater.engines.compiled.world import DROPPED as VANISHED
 from backwater.engines.compiled.world import NONE, WAITING
@@ -41,6 +41,18 @@ def make_room(world, size):  # type: ignore[no-untyped-def]
 
 
 @inner
+def _tells(world, slot, result):  # type: ignore[no-untyped-def]
+    """The client of an attempt that must leave no longer waits for it. Whether that is its answer."""
+    attempt = world.attempts[slot]
+    job = world.jobs[attempt.job]
+    timeouts.unwatch(world, attempt)
+    if world.senders[job.source].hedge != NONE:
+        return hedges.hears(world, slot, result)
+    job.attempt = NONE
+    return True
+
+
+@inner
 def _evict(world, slot, result):  # type: ignore[no-untyped-def]
     """A waiting attempt must leave: it gets the 503, or vanishes and nobody is told."""
     state, attempt = world.state[0], world.attempts[slot]
@@ -49,9 +61,7 @@ def _evict(world, slot, result):  # type: ignore[no-untyped-def]
     if result == DROPPED and attempt.wanted and world.senders[job.source].expires:
         attempt.where, attempt.ended = VANISHED, state.now
         return  # its client does not know, waits until its timeout, and closes the row then
-    if attempt.wanted:
-        timeouts.unwatch(world, attempt)
-        job.attempt = NONE
+    if attempt.wanted and _tells(world, slot, result):
         if state.evicted == NONE:
             state.evicted = attempt.job
         else:

@@ -8,7 +8,7 @@ from backwater import order, random
 from backwater.components.faults import fails
 from backwater.components.memory import slowed
 from backwater.components.workers import service_end, work_left
-from backwater.engines.compiled import autoscale, calendar, door, ledger, queue, timeouts
+from backwater.engines.compiled import autoscale, calendar, door, hedges, ledger, queue, timeouts
 from backwater.engines.compiled.layout import NOW
 from backwater.engines.compiled.world import NONE, READING, SERVING
 from backwater.jit import inlined, inner
@@ -184,20 +184,23 @@ def free(world, worker):  # type: ignore[no-untyped-def]
 def complete(world, slot):  # type: ignore[no-untyped-def]
     """A service ends, and its worker goes on.
 
-    Returns the slot of the job whose client waited for it, or NONE; and what that learns.
+    Returns the slot of the job whose client has its answer, or NONE; and what that learns.
     """
     state, attempt = world.state[0], world.attempts[slot]
-    of, worker, wanted = attempt.job, attempt.worker, attempt.wanted
-    job = world.jobs[of]
+    of, worker, wanted = attempt.job, attempt.worker, attempt.wanted == 1
+    job, hedged = world.jobs[of], world.senders[world.jobs[of].source].hedge != NONE
     job.served += 1
     if wanted:
         timeouts.unwatch(world, attempt)
-        job.attempt = NONE
+        if not hedged:
+            job.attempt = NONE
     if world.plan[0].admission != NONE:
         door.served(world, attempt, not wanted)
     result = COMPLETED if wanted else ABANDONED_COMPLETED
     if wanted and state.error_share > 0.0 and _fails(world, job, attempt):
         result = FAILED
+    if wanted and hedged:
+        wanted = hedges.hears(world, slot, result)
     ledger.finish(world, slot, job.served, result, state.now)
     count(world, BUSY, job.job_class, -1.0)
     free(world, worker)
@@ -213,8 +216,14 @@ def _fails(world, job, attempt):  # type: ignore[no-untyped-def]
 
 
 @inner
+def release(world, worker):  # type: ignore[no-untyped-def]
+    """A worker has been stopped, and takes the next attempt."""
+    free(world, worker)
+
+
+@inner
 def stop(world, slot):  # type: ignore[no-untyped-def]
-    """Its client stops an attempt in service; the worker takes the next one."""
+    """Its client stops an attempt in service; its worker has yet to be released."""
     state, attempt = world.state[0], world.attempts[slot]
     worker, job_class = attempt.worker, world.jobs[attempt.job].job_class
     if world.plan[0].admission != NONE:
@@ -225,4 +234,3 @@ def stop(world, slot):  # type: ignore[no-untyped-def]
     state.stale += not stands
     ledger.close(world, slot, CANCELLED, state.now)
     count(world, BUSY, job_class, -1.0)
-    free(world, worker)

@@ -29,25 +29,29 @@ FREE, WAITING, READING, SERVING, DROPPED = range(5)
 #: A job in progress. ref: see ``calendar``; place: what its events share among those of their instant; attempt: the one
 #: that its client waits for; calls, tries, paid, proxy_*, accepted, released, let_after, heard: see the reference's
 #: ``LiveJob``; attempts_left: slots of its attempts; verdict: what its client has yet to learn; begun: its client is
-#: not done with it; listed, sooner, later, expires: its place in the list of its source's total timeouts.
+#: not done with it; listed, sooner, later, expires: its place in the list of its source's total timeouts; hedges: how
+#: many its call has sent; live, decided: how many attempts that has, and whether it has its answer; due: when it hedges
+#: [s].
 LIVE_JOB = np.dtype([
     ("ref", "i8"), ("place", "i8"), ("number", "i8"), ("arrived", "f8"), ("size", "f8"), ("demand", "f8"),
     ("pause", "f8"), ("proxy_pause", "f8"), ("paid", "f8"), ("proxy_paid", "f8"), ("expires", "f8"),
-    ("accepted", "f8"), ("released", "f8"), ("let_after", "f8"),
+    ("accepted", "f8"), ("released", "f8"), ("let_after", "f8"), ("due", "f8"),
     ("source", "i4"), ("kind", "i4"), ("job_class", "i4"), ("row", "i4"),
     ("attempts", "i4"), ("served", "i4"), ("attempt", "i4"), ("attempts_left", "i4"), ("begun", "i4"),
     ("backing_off", "i4"), ("calls", "i4"), ("tries", "i4"), ("next", "i4"), ("verdict", "i4"), ("listed", "i4"),
-    ("sooner", "i4"), ("later", "i4"), ("heard", "i4"),
+    ("sooner", "i4"), ("later", "i4"), ("heard", "i4"), ("hedges", "i4"), ("live", "i4"),
+    ("decided", "i4"),
 ])  # fmt: skip
 #: One sending of a job. older, newer: neighbours in the queue; before, after: in its level of priority; rank, turn: in
 #: its line, where before is its place there; limit: how long it may wait [s]; listed, sooner, later, expires: its place
-#: in its source's list of timeouts; wanted: its client waits for it.
+#: in its source's list of timeouts; wanted: its client waits for it; sibling: an older one that is, too; hedge:
+#: its number among those of its call, 0 for the first attempt; superseded: another one has won.
 LIVE_ATTEMPT = np.dtype([
     ("ref", "i8"), ("sent", "f8"), ("accepted", "f8"), ("taken", "f8"), ("started", "f8"), ("ended", "f8"),
     ("disk", "f8"), ("demand", "f8"), ("factor", "f8"), ("expires", "f8"), ("job", "i4"), ("number", "i4"),
     ("where", "i4"), ("wanted", "i4"), ("worker", "i4"), ("spilled", "i4"), ("timed_out", "i4"), ("older", "i4"),
     ("newer", "i4"), ("before", "i4"), ("after", "i4"), ("listed", "i4"), ("sooner", "i4"), ("later", "i4"),
-    ("rank", "f8"), ("turn", "i8"), ("limit", "f8"),
+    ("rank", "f8"), ("turn", "i8"), ("limit", "f8"), ("sibling", "i4"), ("hedge", "i4"), ("superseded", "i4"),
 ])  # fmt: skip
 #: What changes and is not a slot. free_*: heads of the lists of free slots, and how many there are; oldest, newest:
 #: the queue's ends; evicted, last_evicted: attempts whose clients have yet to be told; idle: how many workers are;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,12 @@ import simpy
 
 from backwater import order, random
 from backwater.components import client as rules
+from backwater.components.hedge import Hedge
 from backwater.components.notify import Poll, poll_delay
 from backwater.engines.reference.chance import Chance
 from backwater.engines.reference.clock import After, at
 from backwater.engines.reference.gates import Gates
+from backwater.engines.reference.hedges import Share
 from backwater.engines.reference.jobs import Attempt, LiveJob
 from backwater.engines.reference.ledger import Ledger
 from backwater.engines.reference.queue import BoundedQueue
@@ -51,6 +53,7 @@ class Client:
         self.proxy_retry = None if self.part.proxy is None else self.part.proxy.retry.policy
         self.gates = Gates(env, self.part, self.chance)
         self.patience = None if self.part.attempt_timeout is None else self.part.attempt_timeout.table
+        self.hedge = self.part.hedge
         self.goes_on = self.part.mode == "async"
         self.poll = self.part.notify.every if isinstance(self.part.notify, Poll) else None
         self.expires = not self.goes_on and (self.patience is not None or self.part.total_timeout is not None)
@@ -85,10 +88,11 @@ class Client:
                 finally:
                     self.ledger.change((self.env.now, BACKOFF, job.job_class, -1.0))
         except simpy.Interrupt:  # the total timeout
+            if job.attempt is not None or job.live or job.tries > 0:
+                self.gates.hear(job, ok=False)
             if job.attempt is not None:
                 self._abandon(job.attempt)
-            if job.attempt is not None or job.tries > 0:
-                self.gates.hear(job, ok=False)
+            self._leave_all(job.live, self.part.on_timeout, timed_out=True)
         self.ledger.end(job, outcome)
         if job.unblocked is not None and not job.unblocked.triggered:
             job.unblocked.succeed()
@@ -97,7 +101,8 @@ class Client:
     def _call(self, job: LiveJob) -> Generator[simpy.Event, Any, int]:
         """Send an attempt; returns what comes of it when the client learns that."""
         answer = simpy.Event(self.env)
-        attempt, result = self._attempt(job, answer), REJECTED
+        live: list[Attempt] = []
+        attempt, result = self._attempt(job, answer, live), REJECTED
         if not self.gates.let(job):
             attempt.withheld, result = True, WITHHELD
             self.ledger.reject(attempt)
@@ -106,15 +111,57 @@ class Client:
                 self._go_on(job)
             elif self.patience is not None:
                 self._watch(attempt, self.patience)
-            result = yield answer
-            attempt.answer = None
-        job.attempt = None
+            if self.hedge is None:
+                result = yield answer
+                attempt.answer = None
+            else:
+                self.env.process(self._hedge(job, answer, live, self.hedge))
+                result = yield answer
+                self._leave_all(live, self.hedge.losers, timed_out=False)
+        job.attempt, job.live = None, ()
         if self.poll is not None and job.heard and result != DROPPED:
             self.ledger.change((self.env.now, UNHEARD, job.job_class, 1.0))
             delay = poll_delay(job.accepted, self.poll, self.env.now)
             yield After(self.env, delay, at(order.POLL, job, job.attempts))
             self.ledger.change((self.env.now, UNHEARD, job.job_class, -1.0))
         return result
+
+    def _hedge(
+        self, job: LiveJob, answer: simpy.Event, live: list[Attempt], part: Hedge
+    ) -> Generator[simpy.Event, Any, None]:
+        """A call's hedges: while no answer comes, the job is sent again."""
+        for _ in range(part.most):
+            delay = self.chance.draw(part.after.table, job.source, job.number, random.HEDGE, job.attempts)
+            yield After(self.env, delay, at(order.HEDGE, job, job.attempts))
+            if not live:
+                return
+            paid = self.gates.budget.pay(self.env.now, timed_out=False)
+            if paid < 0:
+                return
+            job.paid += paid
+            attempt = self._attempt(job, answer, live)
+            attempt.hedge = True
+            if not self.queue.offer(attempt):
+                attempt.answer.succeed(REJECTED)  # type: ignore[union-attr]
+                if not live:
+                    return
+            elif self.patience is not None:
+                self._watch(attempt, self.patience)
+
+    def _leave_all(self, live: Sequence[Attempt], how: str, *, timed_out: bool) -> None:
+        """Nobody waits for these attempts any more, the newest first: the job is given up, or another one has won."""
+        left = live[::-1]
+        for attempt in left:
+            attempt.answer.leave()  # type: ignore[union-attr]
+            attempt.timed_out, attempt.superseded = float(timed_out), not timed_out
+        for attempt in left:
+            if attempt.outcome == DROPPED:
+                self.ledger.close(attempt)
+            elif attempt.waiting and how != "leave":
+                self.queue.withdraw(attempt)
+        for attempt in left:
+            if attempt.in_hand and how == "cancel":
+                self.queue.workers.stop(attempt)  # type: ignore[union-attr]
 
     def _go_on(self, job: LiveJob) -> None:
         """The job is accepted, now: its caller goes on, and nobody will give it up any more."""
@@ -125,13 +172,17 @@ class Client:
             job.released = self.env.now
             job.unblocked.succeed()
 
-    def _attempt(self, job: LiveJob, answer: simpy.Event) -> Attempt:
-        """The job's next attempt, about to be sent; ``answer`` will fire with what comes of it."""
+    def _attempt(self, job: LiveJob, answer: simpy.Event, live: list[Attempt]) -> Attempt:
+        """The job's next attempt, about to be sent; ``answer`` will fire with what comes of it, or of all ``live``."""
         job.attempts += 1
         job.heard = False
         demand = job.demand if self.demand is None else self.demand(job)
-        attempt = job.attempt = Attempt(job, self.env.now, demand, answer)
+        attempt = Attempt(job, self.env.now, demand, answer)
         attempt.expires = self.expires
+        if self.hedge is None:
+            job.attempt = attempt
+        else:
+            job.live, attempt.answer = live, Share(attempt, live, answer, self.ledger)
         return attempt
 
     def _watch(self, attempt: Attempt, law: npt.NDArray[np.float64]) -> None:

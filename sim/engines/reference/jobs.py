@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import simpy
 
@@ -28,6 +30,7 @@ class LiveJob:
     calls, tries    how many calls of its client have failed, and tries of the proxy within the present one
     proxy_pause, proxy_paid  the same of the proxy
     attempt         the attempt that its client waits for, if any
+    live            the same where that hedges, which may be several; oldest first
     accepted        when its present attempt was accepted, in async mode [s]
     heard           whether that was the success of the present call
     released        when its caller went on [s]
@@ -39,6 +42,7 @@ class LiveJob:
     attempts = served = calls = tries = 0
     paid = proxy_paid = let_after = 0.0
     attempt: Attempt | None = None
+    live: Sequence[Attempt] = ()
     heard = False
     unblocked: simpy.Event | None = None
 
@@ -56,6 +60,17 @@ class LiveJob:
         return self.arrived + (math.inf if self.part.deadline is None else self.part.deadline)
 
 
+class Answer(Protocol):
+    """What an attempt answers to: an event, or its share in one."""
+
+    @property
+    def triggered(self) -> bool:
+        """Whether the answer is known."""
+
+    def succeed(self, value: Any) -> Any:
+        """The attempt has ended, for its client."""
+
+
 class Attempt:
     """One sending of a job. Times [s] are NaN until they happen.
 
@@ -68,11 +83,11 @@ class Attempt:
     accepted = taken = started = ended = math.nan
     worker = outcome = -1  # the outcome until it has ended
     disk = timed_out = 0.0
-    spilled = expires = withheld = again = False
+    spilled = expires = withheld = again = hedge = superseded = False
     factor = 1.0  # what slows its service
     limit = math.inf  # how long it may wait [s]
 
-    def __init__(self, job: LiveJob, sent: float, demand: float, answer: simpy.Event | None = None) -> None:
+    def __init__(self, job: LiveJob, sent: float, demand: float, answer: Answer | None = None) -> None:
         self.job, self.number, self.sent, self.demand, self.answer = job, job.attempts, sent, demand, answer
 
     @property

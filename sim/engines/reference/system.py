@@ -82,6 +82,7 @@ class System:
         """Close the books at the present time: what is in progress ends as unfinished."""
         live = {*self.queue.oldest, *self.workers.in_hand.values()}
         live |= {job.attempt for job in self.ledger.alive if job.attempt is not None}
+        live |= {attempt for job in self.ledger.alive for attempt in job.live}
         for attempt in sorted(live, key=_address):
             attempt.ended = attempt.ended if attempt.outcome == DROPPED else self.env.now
             attempt.outcome = DROPPED if attempt.outcome == DROPPED else UNFINISHED
