@@ -28,6 +28,10 @@ RETRY = bw.Retry(base="1 s", max_attempts=3)
         (bw.Client(attempt_timeout=1, retry=RETRY, retry_budget=bw.Ratio(share=0.1)), {}, 1 / 1.1, True),
         (bw.Client(attempt_timeout=1, retry=RETRY, retry_budget=bw.TokenBucket(capacity=9, per_request=0.2)), {},
          1 / 1.2, True),
+        (bw.Client(attempt_timeout=1, retry=RETRY, retry_budget=bw.TokenBucket(capacity=9, per_request=0.2, cost=2)),
+         {}, 1 / 1.1, True),
+        (bw.Client(attempt_timeout=1, retry=RETRY, retry_budget=bw.TokenBucket(
+            capacity=9, per_request=0.2, per_success=0.1)), {}, 1 / 1.3, False),
         (bw.Client(attempt_timeout=1, retry=RETRY, retry_budget=bw.Ratio(share=0.1, min_rate=10)), {},
          (1 - 10 * 0.01) / 1.1, False),  # ten more retries a second take a tenth of the worker
         (bw.Client(attempt_timeout=1, retry=RETRY, proxy=bw.Proxy(retry=RETRY)), {}, 1 / 9, False),  # layers multiply

@@ -7,7 +7,7 @@ import pytest
 
 import backwater as bw
 from backwater.experiments import stress_figures
-from backwater.experiments.recovery import SMOOTH, Lab, Plan, plan_of, recovery_time
+from backwater.experiments.recovery import SMOOTH, Lab, Plan, Watched, judge, plan_of, recovery_time
 from backwater.experiments.stress import NEVER, NO_NEED, RECOVERS, SLOWLY, drift, hit, ramp, stuck, trigger_map
 
 OUTAGE = bw.Fault(kind="workers_down", start=10, duration=10)
@@ -62,6 +62,16 @@ class TestRecoveryTime:
             recovery_time(lines([100] * 200, [34] * 200), twins, 20.0) == 100 - SMOOTH - 20
         )  # 30 waiting from 100 s on
         assert recovery_time(lines([44] * 200, [10] * 200), twins, 20.0) == math.inf
+
+    def test_a_twin_that_is_down_is_no_measure_and_has_no_verdict(self):
+        fine, down = Watched(self.TWIN, 0.99), Watched(lines([0] * 200, [900] * 200), 0.49)
+        half, well = Watched(lines([50] * 200, [500] * 200), 1.0), Watched(lines([95] * 200, [10] * 200), 1.0)
+        verdict = judge([well, half, well], [fine, fine, down], 20.0)
+        assert verdict.times.tolist() == [0, math.inf, math.inf]
+        assert verdict.down.tolist() == [False, False, True]
+        assert verdict.share == pytest.approx(1 / 3)
+        assert math.isinf(verdict.median)
+        assert judge([well], [down], 20.0).times.tolist() == [math.inf]
 
     def test_one_that_comes_too_late_to_be_sure_does_not_count(self):
         watched = 200 - 20 - SMOOTH
