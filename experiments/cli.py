@@ -43,9 +43,10 @@ app.add_typer(cli_stress.app)
 
 @app.command("list")
 def list_() -> None:
-    """The ready-made models and experiments."""
+    """The ready-made models, experiments and clients."""
     from backwater.experiments.experiment import load_experiment, shipped
     from backwater.models import MODELS
+    from backwater.models.clients import CLIENTS
 
     table = Table("name", "kind", "what it is", box=None, pad_edge=False)
     for name, known in MODELS.items():
@@ -56,14 +57,30 @@ def list_() -> None:
         except ScenarioError as error:
             about = f"needs a file that is not here: {error}"
         table.add_row(name, "experiment", about)
+    for name, function in CLIENTS.items():
+        table.add_row(name, "client", told(function).partition("\n")[0])
     out.print(table)
+
+
+def told(function: Any) -> str:
+    """A docstring without its indentation."""
+    import inspect
+
+    return inspect.getdoc(function) or ""
 
 
 @app.command()
 def show(what: What, changes: Set = None) -> None:
-    """Print a scenario as TOML, to copy and edit."""
+    """Print a scenario as TOML, to copy and edit; or a ready-made client, with its source."""
     import tomli_w
 
+    from backwater.models.clients import CLIENTS
+
+    if what in CLIENTS and not Path(what).exists():
+        check(not changes, "--set", (changes or [""])[0], "changes scenarios, and this is a client")
+        print("\n".join(f"# {line}".rstrip() for line in told(CLIENTS[what]).splitlines()))
+        print(tomli_w.dumps({"client": CLIENTS[what]().plain()}), end="")
+        return
     scenario, run = read(what, changes, {"horizon": None})
     print(tomli_w.dumps({**scenario.plain(), "run": run.plain()}), end="")
 

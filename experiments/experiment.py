@@ -120,10 +120,10 @@ class Experiment(Model):
 
 
 def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as dotted paths; a table with a ``kind`` is a value."""
+    """Nested tables as dotted paths; a table with a ``kind`` or a ``preset`` is a value."""
     out: dict[str, Any] = {}
     for name, value in table.items():
-        nested = isinstance(value, Mapping) and "kind" not in value and value
+        nested = isinstance(value, Mapping) and not {"kind", "preset"} & set(value) and value
         out |= flat(value, f"{prefix}{name}.") if nested else {prefix + name: value}
     return out
 

@@ -20,14 +20,15 @@ from backwater.components.admission import CoDel, ConcurrencyLimit, Dagor, RateL
 from backwater.components.arrivals import Bursts, Periodic, Poisson, Profile, Renewal
 from backwater.components.autoscale import Autoscale
 from backwater.components.breaker import Breaker, Throttle
-from backwater.components.budget import GrpcThrottle, Ratio, TokenBucket
-from backwater.components.client import Client, Proxy, Retry
+from backwater.components.budget import Concurrent, GrpcThrottle, Ratio, TokenBucket
+from backwater.components.client import Client, Proxy, Retry, RetryAfter
 from backwater.components.closed import Closed
 from backwater.components.failures import Failures
 from backwater.components.faults import Fault
 from backwater.components.flow import MMPP
 from backwater.components.hedge import Hedge
 from backwater.components.jobs import Job
+from backwater.components.limiter import RateLimiter
 from backwater.components.memory import Memory, Slowdown
 from backwater.components.notify import Poll, Push
 from backwater.components.queue import Queue
@@ -74,8 +75,8 @@ _LATER = {
 __all__ = [
     "Scenario", "load", "loads", "dump", "dumps", "json_schema", "model",
     "Poisson", "Periodic", "Renewal", "MMPP", "Profile", "Bursts", "Trace", "Closed",
-    "Job", "Client", "Retry", "Proxy", "TokenBucket", "GrpcThrottle", "Ratio", "Breaker", "Throttle", "Hedge",
-    "Push", "Poll",
+    "Job", "Client", "Retry", "RetryAfter", "Proxy", "TokenBucket", "GrpcThrottle", "Ratio", "Concurrent",
+    "Breaker", "Throttle", "RateLimiter", "Hedge", "Push", "Poll",
     "Queue", "Memory", "Slowdown", "RateLimit", "Red", "CoDel", "ConcurrencyLimit", "Dagor", "Workers", "Fault",
     "Failures", "Shifts", "Autoscale",
     "Constant", "Exponential", "Erlang", "Gamma", "LogNormal", "Weibull", "HyperExponential", "Pareto", "Uniform",

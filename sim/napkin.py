@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 
 from backwater.components.arrivals import Bursts, Periodic, Poisson
-from backwater.components.client import Client
+from backwater.components.client import JITTERS, Client, Retry
 from backwater.components.closed import Closed
 from backwater.components.hedge import Hedge
 from backwater.components.notify import Poll
 from backwater.components.workers import Workers
 from backwater.distributions import Constant, Exponential, Law, Linear
 from backwater.scenario import Producer, Scenario, mean_of
-from backwater.units import human
+from backwater.units import human, parse
 
 WORDS = {
     "leave": "leaves the attempt where it is: it may be served for nobody",
@@ -218,16 +218,37 @@ def persistence(client: Client) -> float:
     if retry is None:
         return 0.0
     if retry.most > 1e6:
-        return math.inf
-    cap = math.inf if retry.cap is None else retry.cap
-    share = {"none": 1.0, "full": 0.5, "equal": 0.75, "exponential": 1.0}.get(str(retry.jitter), 1.0)
-    total, previous, reached = 0.0, retry.base, 1.0
+        return math.inf if client.total_timeout is None else client.total_timeout
+    total, previous, reached = 0.0, math.nan, 1.0
     for failed in range(1, min(int(retry.most), 10_000)):
         reached *= retry.retry_probability
-        if retry.kind == "decorrelated":
-            previous = min(cap, (retry.base + 3 * previous) / 2)  # near enough for a napkin
-            total += reached * previous
-        else:
-            factor = 1.0 if retry.kind == "constant" else retry.factor
-            total += reached * share * min(cap, retry.base * factor ** min(failed - 1, 1000))
+        previous = _mean_pause(retry, failed, previous)
+        total += reached * previous
     return min(total, math.inf if client.total_timeout is None else client.total_timeout)
+
+
+def _mean_pause(retry: Retry, failed: int, previous: float) -> float:
+    """Mean pause after so many 503s, the mean of the last one being ``previous`` [s]; near enough for a napkin."""
+    base = retry.base if retry.rejected_base is None else retry.rejected_base
+    cap, n = math.inf if retry.cap is None else retry.cap, min(failed - 1, 1000)
+    if failed == 1 and retry.first is not None:
+        return retry.first
+    if retry.kind == "decorrelated":
+        return max(retry.floor, min(cap, (base + 3 * (base if failed == 1 else previous)) / 2))
+    if retry.kind == "decorrelated_v2":
+        before = _polly(n - 1) if failed > 1 else 0.0
+        return max(retry.floor, min(cap, (_polly(n) - before) / 1.4 * base))
+    factor, step = retry.growth
+    power = min(factor**n, 1e300) if n * math.log(factor) < 690 else 1e300
+    steps = (power - 1) / (factor - 1) if factor > 1 else failed - 1
+    b = max(retry.floor, min(cap, base * power + step * steps))
+    if retry.jitter == "full":
+        return (retry.floor + b) / 2
+    if isinstance(retry.jitter, str) and retry.jitter not in JITTERS:
+        return min(cap, b + parse(retry.jitter, "time") / 2)
+    return b * (0.75 if retry.jitter == "equal" else 1.0)
+
+
+def _polly(n: int) -> float:
+    """Mean of 2**t tanh(sqrt(4 t)) over t from n to n + 1."""
+    return sum(2.0**t * math.tanh(math.sqrt(4 * t)) for t in (n + (k + 0.5) / 16 for k in range(16))) / 16

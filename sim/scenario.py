@@ -225,10 +225,15 @@ class Scenario(Model):
         here: Any = table
         for depth, part in enumerate(parts):
             self._known_name(parts[: depth + 1], value)
-            if not isinstance(here.get(part), dict):
+            have = here.get(part)
+            if part == "client" and isinstance(have, str):
+                here[part] = {"preset": have}
+            elif not isinstance(have, dict):
                 here[part] = self._begin(parts[: depth + 1])
             here = here[part]
         self._known_name([*parts, last], value)
+        named = last == "preset" and parts[-1:] == ["client"]
+        check(not named, path, value, f"must be set as {'.'.join(parts)}, which it replaces as a whole")
         here[last] = deepcopy(value)
 
     def _begin(self, parts: list[str]) -> dict[str, Any]:

@@ -135,6 +135,13 @@ def clients() -> dict[str, bw.Scenario]:
         "equal jitter": retrying(jitter="equal"), "exponential jitter": retrying(jitter="exponential"),
         "jitter of a fraction": retrying(jitter=0.2), "decorrelated": retrying(kind="decorrelated"),
         "for ever": retrying(max_attempts="forever"), "retries by chance": retrying(retry_probability=0.5),
+        "linear": retrying(kind="linear", step="100 ms", jitter="none"), "linear, of the base": retrying(kind="linear"),
+        "an exponential with steps": retrying(step="200 ms", factor=1.5, max_attempts=20, base="10 ms"),
+        "first at once, then not below": retrying(first="0 s", floor="800 ms", max_attempts=5),
+        "added jitter": retrying(jitter="700 ms", max_attempts=6),
+        "decorrelated v2": retrying(kind="decorrelated_v2", max_attempts=6, cap="2 s"),
+        "longer after a 503": one(flood, "500 ms", queue=room, client={"attempt_timeout": "900 ms", "retry": {
+            "base": "100 ms", "rejected_base": "1 s", "floor": "50 ms", "max_attempts": 5}}),
         "no cap": retrying(cap=None, max_attempts=5), "pauses of nothing": retrying(base="0 s", kind="constant"),
         "retry after": one(flood, queue={**room, "retry_after": "1 s"}, client={"retry": RETRY}),
         "left": patient("leave"), "taken from the queue": patient("cancel_waiting"), "stopped": patient("cancel"),
@@ -174,12 +181,23 @@ def gated() -> dict[str, bw.Scenario]:
         "breaker, no retries": client({"breaker": breaker, "retry": None, "total_timeout": "1 s"}),
         "throttle": client({"throttle": throttle}), "throttle and breaker": client(
             {"throttle": throttle, "breaker": breaker, "retry_budget": grpc, "total_timeout": "6 s"}),
+        **limited(client),
         "proxy": client({"proxy": {"retry": STIFF}}), "proxy with a budget": client({"proxy": proxy}),
         "proxy, client without retries": client({"proxy": {"retry": bw.Retry(
             kind="decorrelated", base="100 ms", cap="1 s", retry_probability=0.6)}, "retry": None}),
         "proxy and everything": client({"proxy": proxy, "breaker": breaker, "throttle": throttle, "retry_budget": aws,
                                         "total_timeout": "5 s", "on_timeout": "cancel"}),
         "retry after, ignored": client({"honours_retry_after": False}, queue={"capacity": 1, "retry_after": "2 s"}),
+        "budget: few at a time": client({"retry_budget": {"kind": "concurrent", "most": 2}, "total_timeout": "3 s",
+                                         "breaker": breaker}, TIED, queue={"capacity": 1}),
+        "budget: few at a time, proxy": client({"proxy": {"retry": STIFF, "retry_budget": {"kind": "concurrent"}},
+                                                "total_timeout": "3 s"}, queue={"capacity": 1}),
+        "budget: 503s cost less": client({"retry_budget": {**aws, "rejection_cost": 2}}, queue={"capacity": 1}),
+        "retry after, exactly": client({"honours_retry_after": {"exactly": True, "most": "900 ms"}},
+                                       queue={"capacity": 1, "retry_after": "2 s"}),
+        "retry after, a little": client({"honours_retry_after": {"beyond": "500 ms"}, "proxy": {"retry": {
+            "kind": "decorrelated_v2", "base": "100 ms", "rejected_base": "300 ms"}}},
+            queue={"capacity": 1, "retry_after": "2 s"}),
         "retry after, proxy": client({"proxy": proxy}, queue={"capacity": 1, "retry_after": "700 ms"}),
         "skipped": client({}, workers={"abandoned": "skip"}, service="700 ms"),
         "skipped, all": client({"attempt_timeout": "600 ms"}, TIED, arrivals=TICK, service="1 s",
@@ -275,6 +293,30 @@ def hedged() -> dict[str, bw.Scenario]:
             "retry_budget": {"kind": "grpc", "max_tokens": 6, "token_ratio": 0.3}, "total_timeout": "4 s",
             "breaker": {"share": 0.4, "min_attempts": 4, "window": "2 s", "open_for": "1 s", "probes": 2},
             "throttle": {"k": 1.5, "window": "5 s"}}, faults=errors, queue={"capacity": 1}),
+    }  # fmt: skip
+
+
+def limited(client) -> dict[str, bw.Scenario]:
+    """Attempts that wait for tokens: one at a time, in a crowd, with little patience, beside other sources."""
+    part, slow = {"rate_limiter": {}}, {"rate_limiter": {
+        "beta": 0.5, "scale": 2.0, "slice": "1 s", "smoothing": 0.6, "least": "1/s", "headroom": 1.5}}  # fmt: skip
+    breaker, small = {"share": 0.6, "min_attempts": 4, "window": "2 s", "open_for": "1 s"}, {"capacity": 1}
+    proxy = {"retry": STIFF, "retry_budget": {"kind": "ratio", "share": 0.2, "min_rate": "1/s"}}
+    shed = {"capacity": 2, "overflow": "shed_oldest", "backlog": 2}
+    return {
+        "limiter": client(part, queue=small), "limiter, ties": client(slow, TIED, arrivals=TICK, queue=small),
+        "limiter, no retries": client({**part, "retry": None}, queue=small),
+        "limiter, little patience": client({**slow, "total_timeout": "1500 ms"}, TIED, queue=small),
+        "limiter, a crowd": client({**slow, "total_timeout": "20 s"}, arrivals=bw.Poisson(rate="40/s"), queue=shed),
+        "limiter and everything": client({**part, "proxy": proxy, "breaker": breaker, "throttle": {}, "total_timeout":
+                                          "5 s", "on_timeout": "cancel"}, queue=small),
+        "limiter, async": client({**slow, "mode": "async", "total_timeout": "4 s", "proxy": {"retry": STIFF},
+                                  "notify": {"kind": "poll", "every": "700 ms"}}, queue=small),
+        "limiter, closed": client(slow, arrivals=bw.Closed(clients=40, think="500 ms"), queue=small),
+        "limiter, two sources": client({}, arrivals={
+            "a": bw.Poisson(rate="4/s", client=bw.Client(rate_limiter={}, retry=RETRY, total_timeout="4 s")),
+            "b": bw.Periodic(interval="300 ms", batch=2, client=bw.Client(preset="aws_adaptive")),
+            "c": bw.Poisson(rate="1/s")}, queue=shed),
     }  # fmt: skip
 
 

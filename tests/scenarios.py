@@ -23,12 +23,16 @@ def retries(draw) -> dict | None:
     if draw(st.booleans()):
         return None
     policy = {
-        "kind": draw(st.sampled_from(["constant", "exponential", "decorrelated"])),
+        "kind": draw(st.sampled_from(["constant", "linear", "exponential", "decorrelated", "decorrelated_v2"])),
         "base": draw(times), "cap": "5 s", "max_attempts": draw(st.sampled_from([1, 2, 4, "forever"])),
         "retry_probability": draw(st.sampled_from([1.0, 0.5])),
     }  # fmt: skip
-    if policy["kind"] != "decorrelated":
-        policy["jitter"] = draw(st.sampled_from(["full", "none", "equal", "exponential", 0.3]))
+    policy |= {"floor": draw(st.sampled_from(["0 s", "500 ms"])), "rejected_base": draw(st.none() | times)}
+    if not policy["kind"].startswith("decorrelated"):
+        policy["jitter"] = draw(st.sampled_from(["full", "none", "equal", "exponential", 0.3, "500 ms"]))
+        policy["first"] = draw(st.none() | times)
+    if policy["kind"] in ("linear", "exponential"):
+        policy["step"] = draw(st.none() | times)
     return policy
 
 
@@ -37,6 +41,7 @@ def budgets() -> st.SearchStrategy:
     tokens = {"kind": "token_bucket", "capacity": 6, "cost": 2, "timeout_cost": 3, "per_success": 1}
     return st.sampled_from([
         None, {**tokens, "refund": True}, {**tokens, "per_request": 0.1, "reserve": 1},
+        {**tokens, "rejection_cost": 1}, {"kind": "concurrent", "most": 2},
         {"kind": "grpc", "max_tokens": 6, "token_ratio": 0.3},
         {"kind": "ratio", "share": 0.3, "window": "4 s", "min_rate": "1/s"},
     ])  # fmt: skip
@@ -61,7 +66,9 @@ def gates(draw) -> dict:
 def clients(draw) -> dict:
     """How senders behave."""
     client = {"on_timeout": draw(st.sampled_from(["leave", "cancel_waiting", "cancel"])), "retry": draw(retries())}
-    client |= {"honours_retry_after": draw(st.booleans()), **draw(gates())}
+    hints = [True, False, {"exactly": True}, {"most": "500 ms", "beyond": "250 ms"}]
+    client |= {"honours_retry_after": draw(st.sampled_from(hints)), **draw(gates())}
+    client["rate_limiter"] = draw(st.sampled_from([None, None, {}, {"least": "2/s", "slice": "1 s"}]))
     if client["retry"] is not None:
         client["retry_budget"] = draw(budgets())
     if draw(st.booleans()):

@@ -25,7 +25,7 @@ SHOWN = bw.Run(horizon="30 s", warmup="3 s", windows={"w": "5 s..9 s", "v": "8 s
                record=("jobs", "attempts"))  # fmt: skip
 # Nothing recorded: rows are folded without being kept.
 PLAIN = bw.Run(horizon="30 s", seed=2**64 - 7)
-SHORT = bw.Run(arrivals=23, seed=5, warmup="1 s", sample="300 ms", record=("jobs",))
+SHORT = bw.Run(arrivals=23, seed=5, warmup="200 ms", sample="300 ms", record=("jobs",))
 
 
 @cache

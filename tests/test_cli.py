@@ -45,6 +45,23 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_ready_made_clients_are_listed_shown_and_set(files, capsys):
+    assert "aws_standard_2026" in run(capsys, "list")[1]
+    shown = run(capsys, "show", "aws_standard_2026")[1]
+    assert shown.startswith("# AWS SDKs, standard mode from 2026 on")
+    assert "Source: botocore" in shown
+    (files / "named.toml").write_text(GOOD + shown)
+    assert bw.load(files / "named.toml").client == bw.Client(preset="aws_standard_2026")
+    told = run(capsys, "show", "good.toml", "--set", "client=grpc", "--set", "client.attempt_timeout=2 s")[1]
+    (files / "set.toml").write_text(told)
+    assert bw.load(files / "set.toml").client == bw.Client(preset="grpc", attempt_timeout="2 s")
+    status, _, error = run(capsys, "show", "grpc", "--set", "retry.base=1 s")
+    assert (status, error) == (2, 'backwater: --set changes scenarios, and this is a client (got "retry.base=1 s")\n')
+    status, _, error = run(capsys, "check", "good.toml", "--set", "client=gprc")
+    assert (status, error.count("\n")) == (2, 1)
+    assert 'did you mean "grpc"?' in error
+
+
 def test_list_show_check_and_steps_tell(files, capsys):
     assert "thumbnails" in run(capsys, "list")[1]
     shown = run(capsys, "show", "thumbnails", "--set", "queue.capacity=7")[1]

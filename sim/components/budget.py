@@ -19,9 +19,10 @@ from backwater.jit import compiled
 from backwater.units import Rate, Share, Time
 
 Array = npt.NDArray[np.float64]
-TOKENS, GRPC, RATIO = range(3)
+TOKENS, GRPC, RATIO, CONCURRENT = range(4)
 MICRO = 1e6
-PARAMS, MEMORY = 8, WINDOW  # numbers of any budget
+ERROR, TIMEOUT, REJECTION = range(3)  # why a retry is needed
+PARAMS, MEMORY = 9, WINDOW  # numbers of any budget
 
 
 @compiled
@@ -34,16 +35,21 @@ def job_sent(params, memory, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def pay(params, memory, now, timed_out):  # type: ignore[no-untyped-def]
+def pay(params, memory, now, why):  # type: ignore[no-untyped-def]
     """Pay for a retry, now [s]: what it cost, or below 0 where it is not allowed."""
     if params[0] == TOKENS:
-        cost = params[5] if timed_out else params[4]
+        cost = params[5] if why == TIMEOUT else params[8] if why == REJECTION else params[4]
         if memory[0] - cost < params[7]:
             return -1.0
         memory[0] -= cost
         return cost
     if params[0] == GRPC:
         return 0.0 if memory[0] > params[1] / 2 else -1.0
+    if params[0] == CONCURRENT:
+        if memory[0] >= params[1]:
+            return -1.0
+        memory[0] += 1.0
+        return 1.0
     note(memory, 0, now, params[3], 0.0, 0.0)
     if total(memory, 0, 1) + 1.0 > params[1] * total(memory, 0, 0) + params[2] * params[3]:
         return -1.0
@@ -58,6 +64,15 @@ def hear(params, memory, ok, paid):  # type: ignore[no-untyped-def]
         memory[0] = min(memory[0] + (paid if params[6] > 0 and paid > 0 else params[3]), params[1])
     elif params[0] == GRPC:
         memory[0] = min(memory[0] + params[2], params[1]) if ok else max(memory[0] - MICRO, 0.0)
+    else:
+        release(params, memory, paid)
+
+
+@compiled
+def release(params, memory, paid):  # type: ignore[no-untyped-def]
+    """A retry for which so much was paid is over, or is not made after all."""
+    if params[0] == CONCURRENT:
+        memory[0] -= paid
 
 
 def _micro(*tokens: float) -> list[float]:
@@ -72,6 +87,7 @@ class TokenBucket(Model):
     per_success  put back by each success; by a success after a retry, only without ``refund``
     cost         of a retry
     timeout_cost of a retry after a timeout; as ``cost`` unless given
+    rejection_cost of a retry after a 503; as ``cost`` unless given
     refund       whether a success after a retry puts back what that retry cost
     reserve      tokens that no retry may take
     """
@@ -82,6 +98,7 @@ class TokenBucket(Model):
     per_success: float = Field(default=0.0, ge=0, le=1e6)
     cost: float = Field(default=1.0, ge=1e-6, le=1e6)
     timeout_cost: float | None = Field(default=None, ge=1e-6, le=1e6)
+    rejection_cost: float | None = Field(default=None, ge=1e-6, le=1e6)
     refund: bool = False
     reserve: float = Field(default=0.0, ge=0, le=1e9)
 
@@ -99,8 +116,9 @@ class TokenBucket(Model):
     def params(self) -> Array:
         """What the rules read, shape (PARAMS,)."""
         timeout = self.cost if self.timeout_cost is None else self.timeout_cost
+        rejection = self.cost if self.rejection_cost is None else self.rejection_cost
         tokens = _micro(self.capacity, self.per_request, self.per_success, self.cost, timeout)
-        return np.array([TOKENS, *tokens, float(self.refund), *_micro(self.reserve)])
+        return np.array([TOKENS, *tokens, float(self.refund), *_micro(self.reserve, rejection)])
 
     @property
     def memory(self) -> Array:
@@ -156,7 +174,27 @@ class Ratio(Model):
         return np.zeros(MEMORY)
 
 
+class Concurrent(Model):
+    """At most so many retries are under way at a time, from the failure before on: in backoff, waiting or in service.
+
+    Source: Envoy's circuit breakers, max_retries.
+    """
+
+    kind: Literal["concurrent"] = "concurrent"
+    most: int = Field(default=3, ge=0, le=10**9)
+
+    @property
+    def params(self) -> Array:
+        """What the rules read, shape (PARAMS,)."""
+        return np.array([CONCURRENT, self.most, *[0.0] * (PARAMS - 2)])
+
+    @property
+    def memory(self) -> Array:
+        """What the rules remember at time 0, shape (MEMORY,)."""
+        return np.zeros(MEMORY)
+
+
 if TYPE_CHECKING:
-    Budget = TokenBucket | GrpcThrottle | Ratio
+    Budget = TokenBucket | GrpcThrottle | Ratio | Concurrent
 else:
-    Budget = one_of(TokenBucket, GrpcThrottle, Ratio, what="a retry budget")
+    Budget = one_of(TokenBucket, GrpcThrottle, Ratio, Concurrent, what="a retry budget")

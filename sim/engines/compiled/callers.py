@@ -18,7 +18,7 @@ def go_on(world, slot):  # type: ignore[no-untyped-def]
     job, sender, now = world.jobs[slot], world.senders[world.jobs[slot].source], world.state[0].now
     job.accepted, job.heard = now, 1
     if sender.gated:
-        gates.hear(world, job, True)
+        gates.hear(world, job, True, False)
     job.tries, job.proxy_pause, job.proxy_paid = 0, math.nan, 0.0
     if job.released != job.released:
         job.released = now

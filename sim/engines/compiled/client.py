@@ -6,6 +6,7 @@ import math
 
 from backwater import order, random
 from backwater.components import client as rules
+from backwater.components.budget import ERROR, REJECTION, TIMEOUT
 from backwater.engines.compiled import (
     calendar,
     callers,
@@ -13,6 +14,7 @@ from backwater.engines.compiled import (
     gates,
     hedges,
     ledger,
+    limiter,
     producer,
     queue,
     timeouts,
@@ -20,7 +22,7 @@ from backwater.engines.compiled import (
 )
 from backwater.engines.compiled.layout import CANCEL, LEAVE
 from backwater.engines.compiled.world import DROPPED as VANISHED
-from backwater.engines.compiled.world import NONE, READING, SERVING, WAITING
+from backwater.engines.compiled.world import IN_LINE, NONE, PAUSES, READING, SERVING, WAITING
 from backwater.jit import inlined, inner
 from backwater.measure import change
 from backwater.outcome import BACKOFF, COMPLETED, DROPPED, FAILED, JOB_COMPLETED, JOB_DROPPED, JOB_GAVE_UP, REJECTED
@@ -32,7 +34,12 @@ POLICY = rules.HEAD + rules.STEPS  # numbers of a retry policy
 
 @inlined
 def send(world, slot):  # type: ignore[no-untyped-def]
-    """A job is sent, once more. Returns NONE, or what its client learns where it was not let go or turned away."""
+    """A job is sent, once more, or waits for its turn.
+
+    Returns NONE, or what its client learns where it was not let go or turned away.
+    """
+    if world.plan[0].limited and not limiter.lets(world, slot):
+        return NONE
     hedged = world.senders[world.jobs[slot].source].hedge != NONE
     if hedged:
         hedges.begin(world, slot)
@@ -81,9 +88,9 @@ def learn(world, slot, result, polled):  # type: ignore[no-untyped-def]
     if result in (REJECTED, TIMED_OUT, FAILED, WITHHELD):
         pause = _pause(world, job, result)
     elif result != EXPIRED and world.senders[job.source].gated and not job.heard:
-        gates.hear(world, job, result == COMPLETED)
+        gates.hear(world, job, result == COMPLETED, False)
     if pause >= 0.0:
-        job.backing_off, job.heard = 1, 0
+        job.backing_off, job.heard = PAUSES, 0
         now = world.state[0].now
         change(world.books, now, BACKOFF, job.job_class, 1.0)
         calendar.add(world, now + pause, order.at(order.RETRY, job.place, job.attempts), job.ref)
@@ -103,41 +110,57 @@ def _pause(world, job, result):  # type: ignore[no-untyped-def]
         pause = _proxy_pause(world, job, result)
     if pause < 0.0:
         if result != WITHHELD and sender.gated and not job.heard:
-            gates.hear(world, job, False)
+            gates.hear(world, job, False, result == REJECTED)
         pause = _own_pause(world, job, result)
-    return max(pause, plan.retry_after) if result == REJECTED and sender.honours and pause >= 0.0 else pause
+    if result == REJECTED and sender.honours and pause >= 0.0:
+        return rules.heeds(pause, plan.retry_after, sender.exactly, sender.hint_most, sender.hint_beyond)
+    return pause
 
 
 @inlined
 def _own_pause(world, job, result):  # type: ignore[no-untyped-def]
     sender = world.senders[job.source]
+    policy = sender.rejected_policy if result == REJECTED else sender.policy
     job.calls += 1
     if sender.proxy != NONE:
         job.tries, job.proxy_pause, job.proxy_paid = 0, math.nan, 0.0
-    if sender.policy == NONE or not _tries_again(world, job, sender.policy, job.calls, random.RETRY):
+    if sender.gated:
+        if result == WITHHELD:
+            gates.release(world, job, False)
+        job.paid = 0.0
+    if policy == NONE or not _tries_again(world, job, policy, job.calls, random.RETRY):
         return -1.0
     if sender.gated:
-        job.paid = gates.pay(world, job, False, result == TIMED_OUT)
+        job.paid = gates.pay(world, job, False, _why(result))
         if job.paid < 0.0:
             return -1.0
-    job.pause = _backoff(world, job, sender.policy, job.calls, job.pause, random.BACKOFF)
-    return job.pause
+    pause, job.pause = _backoff(world, job, policy, job.calls, job.pause, random.BACKOFF)
+    return pause
+
+
+@inlined
+def _why(result):  # type: ignore[no-untyped-def]
+    """Why a retry is needed, to a budget."""
+    return TIMEOUT if result == TIMED_OUT else REJECTION if result == REJECTED else ERROR
 
 
 @inner
 def _proxy_pause(world, job, result):  # type: ignore[no-untyped-def]
     """The same of the proxy; below 0 where the client hears of the failure."""
     sender = world.senders[job.source]
+    policy = sender.rejected_proxy if result == REJECTED else sender.proxy
     job.tries += 1
-    if not _tries_again(world, job, sender.proxy, job.tries, random.PROXY_RETRY):
+    gates.release(world, job, True)
+    job.proxy_paid = 0.0
+    if not _tries_again(world, job, policy, job.tries, random.PROXY_RETRY):
         return -1.0
-    paid = gates.pay(world, job, True, result == TIMED_OUT)
+    paid = gates.pay(world, job, True, _why(result))
     if paid < 0.0:
         return -1.0
     gates.proxy_hears(world, job, False)
     job.proxy_paid = paid
-    job.proxy_pause = _backoff(world, job, sender.proxy, job.tries, job.proxy_pause, random.PROXY_BACKOFF)
-    return job.proxy_pause
+    pause, job.proxy_pause = _backoff(world, job, policy, job.tries, job.proxy_pause, random.PROXY_BACKOFF)
+    return pause
 
 
 @inlined
@@ -153,9 +176,11 @@ def _tries_again(world, job, at, failed, purpose):  # type: ignore[no-untyped-de
 
 @inlined
 def _backoff(world, job, at, failed, previous, purpose):  # type: ignore[no-untyped-def]
+    """How long to back off [s], and what the next pause needs to know of this one."""
     plan, policy = world.plan[0], world.numbers[at : at + POLICY]
     u = random.uniform(plan.seed, plan.replication, job.source, job.number, purpose, job.attempts)
-    return rules.backoff(policy, failed, policy[1] if math.isnan(previous) else previous, u)
+    pause = rules.backoff(policy, failed, policy[1] if math.isnan(previous) else previous, u)
+    return pause, rules.remembers(policy, failed, pause, u)
 
 
 @inlined
@@ -237,11 +262,16 @@ def expire(world, slot):  # type: ignore[no-untyped-def]
     """The patience with a job has ended; its pause is cut short, its attempt abandoned."""
     job = world.jobs[slot]
     job.listed = 0
-    if job.backing_off:
+    if job.backing_off == IN_LINE:
+        limiter.give_up(world, slot)
+    elif job.backing_off:
         resume(world, slot)
         world.state[0].stale += 1
-    if world.senders[job.source].gated and (job.attempt != NONE or job.tries > 0):
-        gates.hear(world, job, False)
+    if world.senders[job.source].gated:
+        if job.attempt != NONE or job.tries > 0:
+            gates.hear(world, job, False, False)
+        else:
+            gates.release(world, job, False)
     if world.senders[job.source].hedge != NONE:
         _leave_all(world, slot, world.senders[job.source].on_timeout, 1)
     elif job.attempt != NONE:

@@ -1,23 +1,34 @@
-"""What the clients of one source remember together: retry budgets, a breaker, a throttle."""
+"""What the clients of one source remember together: retry budgets, a breaker, a throttle, a rate limiter."""
 
 from __future__ import annotations
 
 from backwater import random
 from backwater.components import breaker, budget
 from backwater.components.window import WINDOW
+from backwater.engines.compiled import limiter
 from backwater.engines.compiled.world import NONE
 from backwater.jit import inner
 
 
 @inner
-def pay(world, job, of_proxy, timed_out):  # type: ignore[no-untyped-def]
+def pay(world, job, of_proxy, why):  # type: ignore[no-untyped-def]
     """What a retry costs a budget; below 0 where that does not allow it."""
     sender = world.senders[job.source]
     params, at = (sender.proxy_budget, sender.proxy_budget_at) if of_proxy else (sender.budget, sender.budget_at)
     if params == NONE:
         return 0.0
     memory = world.gates[at : at + budget.MEMORY]
-    return budget.pay(world.numbers[params : params + budget.PARAMS], memory, world.state[0].now, timed_out)
+    return budget.pay(world.numbers[params : params + budget.PARAMS], memory, world.state[0].now, why)
+
+
+@inner
+def release(world, job, of_proxy):  # type: ignore[no-untyped-def]
+    """The retry that the job has last paid for is over, or is not made after all."""
+    sender = world.senders[job.source]
+    params, at = (sender.proxy_budget, sender.proxy_budget_at) if of_proxy else (sender.budget, sender.budget_at)
+    if params != NONE:
+        memory, paid = world.gates[at : at + budget.MEMORY], job.proxy_paid if of_proxy else job.paid
+        budget.release(world.numbers[params : params + budget.PARAMS], memory, paid)
 
 
 @inner
@@ -65,8 +76,8 @@ def let(world, job):  # type: ignore[no-untyped-def]
 
 
 @inner
-def hear(world, job, ok):  # type: ignore[no-untyped-def]
-    """A call that was let go has succeeded or failed, whatever a proxy tried for it."""
+def hear(world, job, ok, rejected):  # type: ignore[no-untyped-def]
+    """A call that was let go has succeeded or failed, or got a 503, whatever a proxy tried for it."""
     now, sender = world.state[0].now, world.senders[job.source]
     _budget_hears(world, sender.budget, sender.budget_at, ok, job.paid)
     proxy_hears(world, job, ok)
@@ -77,3 +88,5 @@ def hear(world, job, ok):  # type: ignore[no-untyped-def]
     if sender.throttle != NONE:
         memory = world.gates[sender.throttle_at : sender.throttle_at + WINDOW]
         breaker.throttle_hears(world.numbers[sender.throttle : sender.throttle + breaker.THROTTLE], memory, now, ok)
+    if world.plan[0].limited:
+        limiter.hears(world, job, rejected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from backwater import order, random
+from backwater.components.budget import ERROR
 from backwater.engines.compiled import calendar, gates
 from backwater.engines.compiled.world import NONE
 from backwater.jit import inner
@@ -54,7 +55,7 @@ def is_paid(world, slot):  # type: ignore[no-untyped-def]
     job = world.jobs[slot]
     job.due = math.inf
     if world.senders[job.source].gated:
-        paid = gates.pay(world, job, False, False)
+        paid = gates.pay(world, job, False, ERROR)
         if paid < 0.0:
             return False
         job.paid += paid

@@ -14,6 +14,7 @@ from backwater.engines.compiled import (
     faults,
     hedges,
     ledger,
+    limiter,
     producer,
     queue,
     staff,
@@ -21,7 +22,7 @@ from backwater.engines.compiled import (
     workers,
 )
 from backwater.engines.compiled.world import DROPPED as VANISHED
-from backwater.engines.compiled.world import FREE, IN_CALENDAR, NONE, READING, SERVING
+from backwater.engines.compiled.world import FREE, IN_CALENDAR, NONE, PAUSES, READING, SERVING
 from backwater.jit import allocating, compiled, inlined, inner, kernel, rule
 from backwater.measure import cross
 from backwater.outcome import COMPLETED, DROPPED, REJECTED, UNFINISHED
@@ -29,7 +30,7 @@ from backwater.outcome import COMPLETED, DROPPED, REJECTED, UNFINISHED
 # Why a kernel returns: nothing is left to happen, the next event is too late, its share of events is done, room is
 # needed, a trace needs its next pass.
 ENDED, LATER, PAUSED, ROOM, PASS = range(5)
-SPARE = 4  # jobs, attempts, rows, events that one event may add; evictions come on top
+SPARE = 5  # jobs, attempts, rows, events that one event may add; evictions come on top
 
 
 @inner
@@ -55,9 +56,11 @@ def _holds(world, when, key, ref):  # type: ignore[no-untyped-def]
     if rank == order.STAFF:
         return staff.holds(world, key, ref)
     if rank == order.RETRY:
-        return world.jobs[slot].ref == ref and world.jobs[slot].backing_off == 1
+        return world.jobs[slot].ref == ref and world.jobs[slot].backing_off == PAUSES
     if rank == order.HEDGE:
         return hedges.is_due(world.jobs[slot], ref, when, key)
+    if rank == order.TURN:
+        return limiter.is_due(world, ref, when)
     if rank == order.TIMEOUT and key & order.ATTEMPT_MAX == 0:
         return world.jobs[slot].ref == ref and world.jobs[slot].listed == IN_CALENDAR
     attempt = world.attempts[slot]
@@ -72,9 +75,10 @@ def _holds(world, when, key, ref):  # type: ignore[no-untyped-def]
 def spare(world):  # type: ignore[no-untyped-def]
     """How many jobs, attempts, rows or events one event may add."""
     plan, state = world.plan[0], world.state[0]
-    # A worker that is back takes one, whose service may then go on at another speed.
-    more = (state.waiting if plan.evicts or plan.picky else 0) + (2 * plan.workers if plan.retimes else 0)
-    return SPARE + 2 * plan.hedges + more
+    # Each one that is evicted may back off, and move the time of the first in the line for tokens. A worker that is
+    # back takes one, whose service may then go on at another speed.
+    evicted = (1 + plan.limited) * state.waiting if plan.evicts or plan.picky else 0
+    return SPARE + 2 * plan.hedges + evicted + (2 * plan.workers if plan.retimes else 0)
 
 
 @inlined
@@ -129,7 +133,7 @@ def _next_evicted(world):  # type: ignore[no-untyped-def]
 
 @inner
 def _seldom(world, when, key, ref):  # type: ignore[no-untyped-def]
-    """A fault, a change of staff, a poll, a hedge, the end of a disk read, or a job of a closed population.
+    """A fault, a change of staff, a poll, a hedge, a token, the end of a disk read, or a job of a closed population.
 
     Returns the slot of a job to send, that of one whose client learns something, or NONE, and what that learns.
     """
@@ -146,6 +150,8 @@ def _seldom(world, when, key, ref):  # type: ignore[no-untyped-def]
         return NONE, slot, callers.poll(world, slot)
     elif rank == order.HEDGE and hedges.is_due(world.jobs[slot], ref, when, key):
         return slot if hedges.is_paid(world, slot) else NONE, NONE, COMPLETED
+    elif rank == order.TURN:
+        return limiter.ring(world, ref, when), NONE, COMPLETED
     elif rank == order.DISK and world.attempts[slot].ref == ref:
         attempt = world.attempts[slot]
         queue.leave_disk(world, attempt)
@@ -189,7 +195,7 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
                 else:
                     state.stale -= 1
             elif rank == order.RETRY:
-                if world.jobs[slot].ref == ref and world.jobs[slot].backing_off:
+                if world.jobs[slot].ref == ref and world.jobs[slot].backing_off == PAUSES:
                     client.resume(world, slot)
                     sent = slot
                 else:

@@ -51,7 +51,8 @@ ON_TIMEOUT = {"leave": LEAVE, "cancel_waiting": CANCEL_WAITING, "cancel": CANCEL
 #: admission_stop in ``gates``; user: one uniform per job decides, not one per attempt; paces .. paces_stop: what faults
 #: multiply the load by; workers: how many there are, at_first: how many of them are on duty at time 0; up, repair,
 #: start_up: where these laws begin; in_hand: what those do that fail; shifts .. shifts_stop, autoscale: parameters of
-#: the rules in ``numbers``, the autoscaler's memory at autoscale_at in ``gates``; hedges: of one call, at most.
+#: the rules in ``numbers``, the autoscaler's memory at autoscale_at in ``gates``; hedges: of one call, at most;
+#: limited: whether any client has a limiter.
 PLAN = np.dtype([
     ("seed", "u8"), ("replication", "i8"), ("sources", "i8"), ("most_classes", "i8"), ("once", "i8"), ("sized", "i8"),
     ("bounded", "i8"), ("evicts", "i8"), ("discipline", "i8"), ("overflow", "i8"),
@@ -61,23 +62,25 @@ PLAN = np.dtype([
     ("standing", "f8"), ("admission", "i8"), ("admission_at", "i8"), ("admission_stop", "i8"), ("user", "i8"),
     ("paces", "i8"), ("paces_stop", "i8"), ("at_first", "i8"), ("up", "i8"), ("repair", "i8"), ("in_hand", "i8"),
     ("start_up", "i8"), ("shifts", "i8"), ("shifts_stop", "i8"), ("autoscale", "i8"), ("autoscale_at", "i8"),
-    ("arrivals", "i8"), ("backlog", "i8"), ("records", "i8"), ("hedges", "i8"),
+    ("arrivals", "i8"), ("backlog", "i8"), ("records", "i8"), ("hedges", "i8"), ("limited", "i8"),
 ])  # fmt: skip
 #: A source and its client. plan .. plan_stop: its plan of arrivals; classes: how many it sends; patience: where the law
 #: begins; constant: patience that is always the same [s]; policy: of retries; expires: it has a timeout of any kind;
 #: batch .. batch_stop: how many jobs come at once; unsteady: see ``components.flow``; clients, think: of a closed
-#: population, how many, and where the law begins; scale: of its rate; gated: it has a budget, breaker or throttle, each
-#: of which has its parameters at its name in ``numbers`` and its memory at ``*_at`` in ``gates``; proxy: its policy;
-#: hedge: where the law of the time until another attempt begins; hedges: how many of a call; losers: as on_timeout;
-#: goes_on: its caller does, once a job is accepted; poll: how often it asks for the result [s], NaN where it is told.
+#: population, how many, and where the law begins; scale: of its rate; gated: it has a budget, breaker, throttle or
+#: limiter, each of which has its parameters at its name in ``numbers`` and its memory at ``*_at`` in ``gates``; proxy:
+#: its policy; rejected_*: the policy after a 503; honours, exactly, hint_*: how it takes what that asks for; hedge:
+#: where the law of the time until another attempt begins; hedges: how many of a call; losers: as on_timeout; goes_on:
+#: its caller does, once a job is accepted; poll: how often it asks for the result [s], NaN where it is told.
 SENDER = np.dtype([
     ("plan", "i8"), ("plan_stop", "i8"), ("trace", "i8"), ("repeat", "i8"), ("classes", "i8"),
     ("patience", "i8"), ("constant", "f8"), ("total_timeout", "f8"), ("on_timeout", "i8"), ("policy", "i8"),
     ("expires", "i8"), ("batch", "i8"), ("batch_stop", "i8"), ("unsteady", "i8"), ("clients", "i8"), ("think", "i8"),
     ("scale", "f8"), ("gated", "i8"), ("budget", "i8"), ("budget_at", "i8"), ("proxy_budget", "i8"),
     ("proxy_budget_at", "i8"), ("breaker", "i8"), ("breaker_at", "i8"), ("throttle", "i8"), ("throttle_at", "i8"),
-    ("proxy", "i8"), ("honours", "i8"), ("hedge", "i8"), ("hedges", "i8"), ("losers", "i8"),
-    ("goes_on", "i8"), ("poll", "f8"),
+    ("limiter", "i8"), ("limiter_at", "i8"), ("hedge", "i8"), ("hedges", "i8"), ("losers", "i8"),
+    ("proxy", "i8"), ("rejected_policy", "i8"), ("rejected_proxy", "i8"), ("honours", "i8"), ("exactly", "i8"),
+    ("hint_most", "f8"), ("hint_beyond", "f8"), ("goes_on", "i8"), ("poll", "f8"),
 ])  # fmt: skip
 #: A class as a source sends it. share: cumulative; level: of priority; service, size: where the law begins; *_column:
 #: where its value for each row of a trace is.
@@ -142,6 +145,7 @@ def layout(scenario: Scenario) -> Layout:
     plan = _plan(scenario, most)
     plan["hedges"] = senders["hedges"].max()
     gates = _gates(senders, producers, numbers)
+    plan["limited"] = (senders["limiter"] != NONE).any()
     gates = np.concatenate([gates, _admission(plan[0], scenario, len(gates), numbers)])
     gates = np.concatenate([gates, _staff(plan[0], scenario.workers, len(gates), numbers)])
     plan["paces"] = numbers.add(load)
@@ -158,7 +162,7 @@ def _gates(senders: Records, producers: list[Producer], numbers: _Numbers) -> Ar
         proxy = client.proxy
         parts = {
             "budget": client.retry_budget, "proxy_budget": None if proxy is None else proxy.retry_budget,
-            "breaker": client.breaker, "throttle": client.throttle,
+            "breaker": client.breaker, "throttle": client.throttle, "limiter": client.rate_limiter,
         }  # fmt: skip
         record["gated"] = any(part is not None for part in parts.values())
         for name, part in parts.items():
@@ -167,7 +171,8 @@ def _gates(senders: Records, producers: list[Producer], numbers: _Numbers) -> Ar
             memory.append(np.zeros(0) if part is None else part.memory)
             size += len(memory[-1])
         record["proxy"] = NONE if proxy is None else numbers.add(proxy.retry.policy)
-        record["honours"] = client.honours_retry_after
+        record["rejected_proxy"] = NONE if proxy is None else numbers.add(proxy.retry.rejected_policy)
+        record["honours"], record["exactly"], record["hint_most"], record["hint_beyond"] = client.hint
     return np.concatenate(memory)
 
 
@@ -229,6 +234,7 @@ def _fill_sender(record: np.void, producer: Producer, numbers: _Numbers, *, pace
     hedge = client.hedge
     record["hedge"] = NONE if hedge is None else numbers.add(hedge.after.table)
     record["hedges"], record["losers"] = (0, LEAVE) if hedge is None else (hedge.most, ON_TIMEOUT[hedge.losers])
+    record["rejected_policy"] = NONE if client.retry is None else numbers.add(client.retry.rejected_policy)
     record["goes_on"] = client.mode == "async"
     record["poll"] = client.notify.every if isinstance(client.notify, Poll) else math.nan
     record["expires"] = (patience is not None or client.total_timeout is not None) and client.mode == "sync"

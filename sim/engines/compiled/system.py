@@ -190,12 +190,14 @@ def _new_world(base: Layout, plan: w.Records, fold: Fold) -> w.World:
     gates = alone(len(base.gates), np.float64)
     gates[:] = base.gates
     timeouts["soonest"] = timeouts["last"] = w.NONE
+    flows = alone(sources, w.SOURCE)
+    flows["first_in_line"] = flows["last_in_line"] = w.NONE
     levels["first"] = levels["last"] = w.NONE
     drawn["kind"] = np.arange(sources)[:, None] * int(plan["most_classes"][0])
     attempt_rows, job_rows = w.row_buffers(w.ROWS)
     return w.World(
         plan=plan, senders=base.senders, kinds=base.kinds, numbers=base.numbers, trace_times=np.empty(0),
-        trace_rows=np.empty(0, np.int64), state=state, sources=alone(sources, w.SOURCE), timeouts=timeouts,
+        trace_rows=np.empty(0, np.int64), state=state, sources=flows, timeouts=timeouts,
         drawn=drawn, jobs=w.slots(_SLOTS, w.LIVE_JOB), attempts=w.slots(_SLOTS, w.LIVE_ATTEMPT), levels=levels,
         idle=idle, workers=pool, faults=broken, gates=gates,
         line=np.zeros(_SLOTS, np.int64), tags=np.zeros(1 + len(fold.books.deadlines)), arrivals=w.calendar(sources),

@@ -23,6 +23,8 @@ NONE = -1  # no slot
 ROWS = 512  # rows that are held before they are folded
 AHEAD = 64  # jobs of a source that are drawn at once
 IN_LIST, IN_CALENDAR = 1, 2  # where a timeout is put down
+# Why a job has no attempt: its client pauses, waits in line for a token, or has just got one.
+PAUSES, IN_LINE, GRANTED = 1, 2, 3
 # Where an attempt is.
 FREE, WAITING, READING, SERVING, DROPPED = range(5)
 
@@ -31,7 +33,7 @@ FREE, WAITING, READING, SERVING, DROPPED = range(5)
 #: ``LiveJob``; attempts_left: slots of its attempts; verdict: what its client has yet to learn; begun: its client is
 #: not done with it; listed, sooner, later, expires: its place in the list of its source's total timeouts; hedges: how
 #: many its call has sent; live, decided: how many attempts that has, and whether it has its answer; due: when it hedges
-#: [s].
+#: [s]; ahead, behind: its neighbours in the line for tokens.
 LIVE_JOB = np.dtype([
     ("ref", "i8"), ("place", "i8"), ("number", "i8"), ("arrived", "f8"), ("size", "f8"), ("demand", "f8"),
     ("pause", "f8"), ("proxy_pause", "f8"), ("paid", "f8"), ("proxy_paid", "f8"), ("expires", "f8"),
@@ -40,7 +42,7 @@ LIVE_JOB = np.dtype([
     ("attempts", "i4"), ("served", "i4"), ("attempt", "i4"), ("attempts_left", "i4"), ("begun", "i4"),
     ("backing_off", "i4"), ("calls", "i4"), ("tries", "i4"), ("next", "i4"), ("verdict", "i4"), ("listed", "i4"),
     ("sooner", "i4"), ("later", "i4"), ("heard", "i4"), ("hedges", "i4"), ("live", "i4"),
-    ("decided", "i4"),
+    ("decided", "i4"), ("ahead", "i4"), ("behind", "i4"),
 ])  # fmt: skip
 #: One sending of a job. older, newer: neighbours in the queue; before, after: in its level of priority; rank, turn: in
 #: its line, where before is its place there; limit: how long it may wait [s]; listed, sooner, later, expires: its place
@@ -68,8 +70,12 @@ STATE = np.dtype([
     ("hole", "i8"), ("refill", "i8"), ("alive", "i8"), ("arrived", "i8"), ("stale", "i8"),
     ("attempt_rows", "i8"), ("job_rows", "i8"),
 ])  # fmt: skip
-#: A source: the number of its next job; where in the present pass of its trace it is, and where that ends; its flow.
-SOURCE = np.dtype([("number", "i8"), ("first", "i8"), ("at", "i8"), ("stop", "i8"), *FLOW])
+#: A source: the number of its next job; where in the present pass of its trace it is, and where that ends; its flow;
+#: the ends of the line for tokens, and when the first one in it may have one [s].
+SOURCE = np.dtype([
+    ("number", "i8"), ("first", "i8"), ("at", "i8"), ("stop", "i8"), *FLOW,
+    ("first_in_line", "i8"), ("last_in_line", "i8"), ("due", "f8"),
+])  # fmt: skip
 #: A source's timeouts of one kind, in order of time because all are equally long: the first and the last one, whether
 #: the calendar knows of the list, and the time and place of the last one that was ever added.
 TIMEOUTS = np.dtype([("soonest", "i8"), ("last", "i8"), ("told", "i8"), ("when", "f8"), ("key", "i8")])

@@ -12,6 +12,7 @@ import simpy
 
 from backwater import order, random
 from backwater.components import client as rules
+from backwater.components.budget import ERROR, REJECTION, TIMEOUT
 from backwater.components.hedge import Hedge
 from backwater.components.notify import Poll, poll_delay
 from backwater.engines.reference.chance import Chance
@@ -35,6 +36,8 @@ from backwater.outcome import (
 Policy = npt.NDArray[np.float64]
 TIMED_OUT, WITHHELD = -1, -3  # what a client learns when its patience with an attempt ends, or when it was not let go
 
+WHY = {TIMED_OUT: TIMEOUT, REJECTED: REJECTION}  # to a budget; anything else is an error
+
 
 class Client:
     """Sends jobs to a queue, waits for answers, and tries again, as ``part`` says.
@@ -49,9 +52,9 @@ class Client:
         self.env, self.queue, self.part = env, queue, part or rules.Client()
         self.chance, self.demand = chance or Chance(), demand
         self.ledger: Ledger = queue.ledger
-        self.retry = None if self.part.retry is None else self.part.retry.policy
-        self.proxy_retry = None if self.part.proxy is None else self.part.proxy.retry.policy
-        self.gates = Gates(env, self.part, self.chance)
+        self.retry = _policies(self.part.retry)
+        self.proxy_retry = _policies(None if self.part.proxy is None else self.part.proxy.retry)
+        self.gates = Gates(env, self.part, self.chance, self.ledger)
         self.patience = None if self.part.attempt_timeout is None else self.part.attempt_timeout.table
         self.hedge = self.part.hedge
         self.goes_on = self.part.mode == "async"
@@ -73,6 +76,8 @@ class Client:
         outcome = JOB_GAVE_UP
         try:
             while True:
+                if self.gates.limiter is not None and job.tries == 0:
+                    yield from self.gates.limiter.turn(job)
                 result = yield from self._call(job)
                 if result in (COMPLETED, DROPPED):
                     if not job.heard:
@@ -90,6 +95,8 @@ class Client:
         except simpy.Interrupt:  # the total timeout
             if job.attempt is not None or job.live or job.tries > 0:
                 self.gates.hear(job, ok=False)
+            else:
+                self.gates.budget.release(job.paid)
             if job.attempt is not None:
                 self._abandon(job.attempt)
             self._leave_all(job.live, self.part.on_timeout, timed_out=True)
@@ -135,7 +142,7 @@ class Client:
             yield After(self.env, delay, at(order.HEDGE, job, job.attempts))
             if not live:
                 return
-            paid = self.gates.budget.pay(self.env.now, timed_out=False)
+            paid = self.gates.budget.pay(self.env.now, ERROR)
             if paid < 0:
                 return
             job.paid += paid
@@ -226,35 +233,43 @@ class Client:
         if result != WITHHELD and not job.heard:
             pause = self._proxy_pause(job, result) if self.part.proxy is not None else None
             if pause is None:
-                self.gates.hear(job, ok=False)
+                self.gates.hear(job, ok=False, rejected=result == REJECTED)
         if pause is None:
             pause = self._own_pause(job, result)
-        if pause is None or result != REJECTED or not self.part.honours_retry_after:
+        honours, *how = self.part.hint
+        if pause is None or result != REJECTED or not honours:
             return pause
-        return max(pause, self.retry_after)
+        return rules.heeds(pause, self.retry_after, *how)
 
     def _own_pause(self, job: LiveJob, result: int) -> float | None:
-        policy = self.retry
+        policy = self.retry[result == REJECTED]
         job.calls, job.tries, job.proxy_pause, job.proxy_paid = job.calls + 1, 0, math.nan, 0.0
+        if result == WITHHELD:
+            self.gates.budget.release(job.paid)
+        job.paid = 0.0
         if policy is None or not self._tries_again(policy, job, job.calls, random.RETRY):
             return None
-        job.paid = self.gates.budget.pay(self.env.now, timed_out=result == TIMED_OUT)
+        job.paid = self.gates.budget.pay(self.env.now, WHY.get(result, ERROR))
         if job.paid < 0:
             return None
-        job.pause = self._backoff(policy, job, job.calls, job.pause, random.BACKOFF)
-        return job.pause
+        pause, job.pause = self._backoff(policy, job, job.calls, job.pause, random.BACKOFF)
+        return pause
 
     def _proxy_pause(self, job: LiveJob, result: int) -> float | None:
         """The same of the proxy; None where the client hears of the failure."""
-        policy, budget = self.proxy_retry, self.gates.proxy
+        policy, budget = self.proxy_retry[result == REJECTED], self.gates.proxy
         job.tries += 1
+        budget.release(job.proxy_paid)
+        job.proxy_paid = 0.0
         if policy is not None and self._tries_again(policy, job, job.tries, random.PROXY_RETRY):
-            paid = budget.pay(self.env.now, timed_out=result == TIMED_OUT)
+            paid = budget.pay(self.env.now, WHY.get(result, ERROR))
             if paid >= 0:
                 budget.hear(job.proxy_paid, ok=False)
                 job.proxy_paid = paid
-                job.proxy_pause = self._backoff(policy, job, job.tries, job.proxy_pause, random.PROXY_BACKOFF)
-                return job.proxy_pause
+                pause, job.proxy_pause = self._backoff(
+                    policy, job, job.tries, job.proxy_pause, random.PROXY_BACKOFF
+                )  # fmt: skip
+                return pause
         return None
 
     def _tries_again(self, policy: Policy, job: LiveJob, failed: int, purpose: int) -> bool:
@@ -265,6 +280,13 @@ class Client:
         u = self.chance.uniform(job.source, job.number, purpose, job.attempts)
         return bool(rules.tries_again(policy, failed, u))
 
-    def _backoff(self, policy: Policy, job: LiveJob, failed: int, previous: float, purpose: int) -> float:
+    def _backoff(self, policy: Policy, job: LiveJob, failed: int, previous: float, purpose: int) -> tuple[float, float]:
+        """How long to back off [s], and what the next pause needs to know of this one."""
         u = self.chance.uniform(job.source, job.number, purpose, job.attempts)
-        return rules.backoff(policy, failed, policy[1] if math.isnan(previous) else previous, u)
+        pause = rules.backoff(policy, failed, policy[1] if math.isnan(previous) else previous, u)
+        return pause, rules.remembers(policy, failed, pause, u)
+
+
+def _policies(part: rules.Retry | None) -> tuple[Policy | None, Policy | None]:
+    """What is done after a failure, and after a 503."""
+    return (None, None) if part is None else (part.policy, part.rejected_policy)

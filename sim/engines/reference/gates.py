@@ -1,4 +1,4 @@
-"""What the clients of one source remember together: retry budgets, a breaker, a throttle."""
+"""What the clients of one source remember together: retry budgets, a breaker, a throttle, a rate limiter."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from backwater.components.breaker import (
 )
 from backwater.engines.reference.chance import Chance
 from backwater.engines.reference.jobs import LiveJob
+from backwater.engines.reference.ledger import Ledger
+from backwater.engines.reference.limiter import Limiter
 
 
 class Budget:
     """A retry budget, or none, which allows everything."""
 
-    def __init__(self, part: budget.TokenBucket | budget.GrpcThrottle | budget.Ratio | None) -> None:
+    def __init__(self, part: budget.Budget | None) -> None:
         self.part = part
         if part is not None:
             self.params, self.memory = part.params, part.memory
@@ -31,23 +33,29 @@ class Budget:
         if self.part is not None:
             budget.job_sent(self.params, self.memory, now)
 
-    def pay(self, now: float, *, timed_out: bool) -> float:
+    def pay(self, now: float, why: int) -> float:
         """What a retry cost; below 0 where it is not allowed."""
-        return 0.0 if self.part is None else budget.pay(self.params, self.memory, now, timed_out)
+        return 0.0 if self.part is None else budget.pay(self.params, self.memory, now, why)
 
     def hear(self, paid: float, *, ok: bool) -> None:
         """An attempt for which so much was paid has succeeded or failed."""
         if self.part is not None:
             budget.hear(self.params, self.memory, ok, paid)
 
+    def release(self, paid: float) -> None:
+        """A retry for which so much was paid is over, or is not made after all."""
+        if self.part is not None:
+            budget.release(self.params, self.memory, paid)
+
 
 class Gates:
     """The budgets of a client and of its proxy, and what may keep it from sending."""
 
-    def __init__(self, env: simpy.Environment, part: client.Client, chance: Chance) -> None:
+    def __init__(self, env: simpy.Environment, part: client.Client, chance: Chance, ledger: Ledger) -> None:
         self.env, self.part, self.chance = env, part, chance
         self.budget = Budget(part.retry_budget)
         self.proxy = Budget(None if part.proxy is None else part.proxy.retry_budget)
+        self.limiter = None if part.rate_limiter is None else Limiter(env, part.rate_limiter, ledger)
         if part.breaker is not None:
             self.breaker = part.breaker.params, part.breaker.memory
         if part.throttle is not None:
@@ -73,8 +81,8 @@ class Gates:
             breaker_unsent(self.breaker[1])
         return sends
 
-    def hear(self, job: LiveJob, *, ok: bool) -> None:
-        """A call that was let go has succeeded or failed, whatever a proxy tried for it."""
+    def hear(self, job: LiveJob, *, ok: bool, rejected: bool = False) -> None:
+        """A call that was let go has succeeded or failed, or got a 503, whatever a proxy tried for it."""
         now = self.env.now
         self.budget.hear(job.paid, ok=ok)
         self.proxy.hear(job.proxy_paid, ok=ok)
@@ -82,3 +90,5 @@ class Gates:
             breaker_hears(*self.breaker, now, ok, job.let_after)
         if self.part.throttle is not None:
             throttle_hears(*self.throttle, now, ok)
+        if self.limiter is not None:
+            self.limiter.hear(rejected=rejected)

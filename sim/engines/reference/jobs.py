@@ -25,7 +25,7 @@ class LiveJob:
     arrived         when it was first sent [s]
     attempts        how often it was sent
     served          how many services of it have completed
-    pause           the last backoff [s]
+    pause           what its next backoff needs to know of the last one
     paid            what its present attempt cost the retry budget
     calls, tries    how many calls of its client have failed, and tries of the proxy within the present one
     proxy_pause, proxy_paid  the same of the proxy
