@@ -184,7 +184,8 @@ def scenarios(draw) -> bw.Scenario:
     arrivals = {f"source{i}": {**source, "client": draw(st.none() | clients())} for i, source in enumerate(named)}
     arrivals["scale"] = draw(st.sampled_from([1.0, 2.0]))
     count = draw(st.integers(1, 3))
-    may_end = all(source["kind"] == "profile" for source in named)  # a run of so many arrivals might then never end
+    # Where no source is sure to go on, a run of so many arrivals might never end.
+    may_end = all(source["kind"] in ("profile", "closed") for source in named)
     workers = {"count": count} if may_end else draw(staff(count))
     queue["backlog"] = min(queue["backlog"], count if "shifts" not in workers else workers["shifts"]["points"][0][1])
     return bw.Scenario(
