@@ -19,6 +19,10 @@ from backwater.scenario import Producer, Scenario
 # What the argument knows of. A field besides these may change how much work an attempt is.
 SCENARIO = {"name", "arrivals", "jobs", "client", "queue", "workers", "faults", "notes", "run"}
 WORKERS = {"count", "service", "demand", "abandoned"}
+CLIENT = {
+    "attempt_timeout", "total_timeout", "on_timeout", "retry", "retry_budget", "breaker", "throttle", "proxy",
+    "honours_retry_after", "mode", "notify",
+}  # fmt: skip
 # Of a client that sends all that it may once everything is late. A field besides these may spare the server some.
 SIMPLE = {"attempt_timeout", "retry", "retry_budget", "honours_retry_after"}
 
@@ -48,6 +52,7 @@ class _Cost(NamedTuple):
 def bound(scenario: Scenario) -> Bound | None:
     """The load below which this scenario survives every finite trigger; None where nothing is known."""
     known = set(scenario.plain()) <= SCENARIO and set(scenario.workers.plain()) <= WORKERS
+    known = known and all(set(part.client.plain()) <= CLIENT for part in scenario.producers)
     closed = any(isinstance(part.source, Closed) for part in scenario.producers)
     if not known or closed or scenario.queue.memory is not None or scenario.work <= 0:
         return None

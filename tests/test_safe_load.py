@@ -56,5 +56,7 @@ def test_the_bound_of_two_sources_weighs_their_work_and_of_what_is_unknown_there
     assert not bound(two).sharp
     slowed = bw.Queue(memory=bw.Memory(slowdown=bw.Slowdown(above=5, factor=2)))
     assert bound(bw.Scenario(arrivals=CALM.arrivals, workers=CALM.workers, queue=slowed)) is None
+    hedged = bw.Client(attempt_timeout=1, hedge=bw.Hedge(after="50 ms"))
+    assert bound(bw.Scenario(arrivals=CALM.arrivals, workers=CALM.workers, client=hedged)) is None
     closed = bw.Scenario(arrivals=bw.Closed(clients=9, think="1 s"), workers=CALM.workers)
     assert bound(closed) is None
