@@ -77,6 +77,7 @@ def clients(draw) -> dict:
         client["total_timeout"] = draw(st.sampled_from(["1 s", "4 s", "10 s"]))
     which = draw(st.sampled_from(["plain", "plain", "async", "hedge"]))
     if which == "hedge" and {"attempt_timeout", "total_timeout"} & set(client):
+        client["rate_limiter"] = None
         client["hedge"] = {"after": draw(times.flatmap(laws)), "most": draw(st.integers(1, 3)),
                            "losers": draw(st.sampled_from(["leave", "cancel_waiting", "cancel"]))}  # fmt: skip
     if which == "async":
