@@ -15,6 +15,7 @@ from backwater.base import Model
 from backwater.errors import ScenarioError, check, nearest
 from backwater.metrics import METRICS, metric, named
 from backwater.models import MODELS, ready
+from backwater.rules import Rule
 from backwater.run import Run
 from backwater.scenario import Scenario
 from backwater.simulation import check_end, check_memory
@@ -115,8 +116,17 @@ class Experiment(Model):
 
     def plain(self) -> dict[str, Any]:
         scenario, run = self.scenario.plain(), self.run.plain()
-        rest = {"sweep": self.sweep, "cases": self.cases, "observed": self.observed}
+        rest = {"sweep": _texts(self.sweep), "cases": _texts(self.cases), "observed": self.observed}
         return {"question": self.question, "scenario": scenario, "run": run, **{k: v for k, v in rest.items() if v}}
+
+
+def _texts(value: Any) -> Any:
+    """Rules of one's own as files name them."""
+    if isinstance(value, Mapping):
+        return {name: _texts(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_texts(part) for part in value]
+    return value.text if isinstance(value, Rule) else value
 
 
 def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

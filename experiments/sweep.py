@@ -134,6 +134,8 @@ def run_experiment(
     manifest = {"command": command, "versions": versions(), "digest": experiment.scenario.digest,
                 "points": list(keys.values())}  # fmt: skip
     if kept is not None:
+        for rule in dict.fromkeys(rule for point in points for rule in point.scenario.rules):
+            rule.check_importable()  # what is kept must be read again
         kept.begin(resume=resume)
         kept.keep("experiment", experiment.plain())
         kept.keep("manifest", manifest)

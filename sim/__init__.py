@@ -31,6 +31,7 @@ from backwater.components.jobs import Job
 from backwater.components.limiter import RateLimiter
 from backwater.components.memory import Memory, Slowdown
 from backwater.components.notify import Poll, Push
+from backwater.components.own import Own
 from backwater.components.queue import Queue
 from backwater.components.shifts import Shifts
 from backwater.components.trace import Trace
@@ -52,8 +53,9 @@ from backwater.distributions import (
     Uniform,
     Weibull,
 )
-from backwater.errors import AuditError, BackwaterError, LimitError, ScenarioError
+from backwater.errors import AuditError, BackwaterError, LimitError, RuleError, ScenarioError
 from backwater.files import dump, dumps, json_schema, load, loads
+from backwater.rules import rule
 from backwater.run import Run
 from backwater.scenario import Scenario
 
@@ -79,10 +81,11 @@ __all__ = [
     "Breaker", "Throttle", "RateLimiter", "Hedge", "Push", "Poll",
     "Queue", "Memory", "Slowdown", "RateLimit", "Red", "CoDel", "ConcurrencyLimit", "Dagor", "Workers", "Fault",
     "Failures", "Shifts", "Autoscale",
+    "rule", "Own",
     "Constant", "Exponential", "Erlang", "Gamma", "LogNormal", "Weibull", "HyperExponential", "Pareto", "Uniform",
     "PhaseType", "Empirical", "Histogram", "Mixture", "Scipy", "Linear",
     "Run", "simulate", "Result", "sweep", "Sweep",
-    "BackwaterError", "ScenarioError", "AuditError", "LimitError",
+    "BackwaterError", "ScenarioError", "AuditError", "LimitError", "RuleError",
 ]  # fmt: skip
 
 

@@ -48,6 +48,10 @@ class LimitError(BackwaterError):
     """A run that would outgrow the memory allowed; says what grew and since when."""
 
 
+class RuleError(BackwaterError):
+    """A rule of one's own that gave what it must not; says which, what it gave, and for what."""
+
+
 @contextmanager
 def below(part: str) -> Iterator[None]:
     """Within it, refusals are told from below ``part``, a field that the person who wrote the input does not see."""

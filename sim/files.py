@@ -64,7 +64,12 @@ def loads(text: str) -> Scenario:
 
 
 def dumps(scenario: Scenario) -> str:
-    """A scenario as TOML text; what is at its default is left out. ``loads`` gives an equal scenario back."""
+    """A scenario as TOML text; what is at its default is left out. ``loads`` gives an equal scenario back.
+
+    Raises ScenarioError for a rule of one's own that no file can name.
+    """
+    for rule in scenario.rules:
+        rule.check_importable()
     return tomli_w.dumps(scenario.plain())
 
 

@@ -9,6 +9,7 @@ kept, or what is kept cannot be read, functions are compiled anew in each proces
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 import threading
 import time
@@ -18,7 +19,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from numba import njit, types
+from llvmlite import ir
+from numba import cfunc, njit, types
+from numba.core.errors import NumbaError
+from numba.extending import intrinsic
+from numba.np.numpy_support import carray
 
 EVERY = 5.0  # how often a compilation shows that it is alive [s]
 
@@ -78,7 +83,7 @@ def _or_nothing(work: Callable[..., Any]) -> Callable[..., Any]:
 # of 60): such functions must not allocate, nor return a part of an array.
 compiled = _kept(_nrt=False)
 #: Compiled into its compiled callers; Python may call it too.
-rule = _kept(_nrt=False, forceinline=True)
+compiled_in = _kept(_nrt=False, forceinline=True)
 #: Other Python threads run beside it.
 kernel = _kept(_nrt=False, nogil=True)
 #: May allocate arrays.
@@ -88,6 +93,81 @@ _INNER = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 inner = _kept(**_INNER)
 #: Compiled into its callers.
 inlined = _kept(**_INNER, forceinline=True)
+
+
+def _call(_: Any, address: Any, frame: Any) -> tuple[Any, Any]:
+    """Call the machine code at an address, of an ``Entry``, with an array of floats; returns a float.
+
+    The address is a number like any other: code that calls this is kept, and is the same whatever it calls.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        double = ir.DoubleType()
+        kind = ir.FunctionType(double, [double.as_pointer()])
+        array = context.make_array(signature.args[1])(context, builder, arguments[1])
+        return builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), [array.data])
+
+    return types.float64(types.int64, frame), build
+
+
+call: Any = intrinsic(_call)
+
+
+# Beyond the end of an array is an error; 1 / 0 is infinite, as everywhere but in Python.
+_OWN: dict[str, Any] = {"boundscheck": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+# Made from text because a function takes as many arguments as its author wants.
+_ENTRY = """
+def entry(start):
+    frame = carray(start, {size})
+    try:
+        frame[{result}] = function({arguments})
+    except Exception:
+        frame[{failed}] = 1.0
+    return frame[{result}]
+"""
+
+
+class Entry:
+    """Machine code for a person's own function of numbers, for this process only: ``call(address, frame)``.
+
+    Its arguments are places of the frame: a number for one place, a pair for an array, from the first up to the second.
+    It writes its result into one place of the frame, and 1 into another one if the function fails.
+    Raises TypeError, one line, for a function that cannot be compiled or gives no number.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], arguments: list[int | tuple[int, int]], size: int, result: int, failed: int
+    ) -> None:
+        array = types.Array(types.float64, 1, "C")
+        kinds = tuple(types.float64 if isinstance(place, int) else array for place in arguments)
+        given = ", ".join(f"frame[{at}]" if isinstance(at, int) else f"frame[{at[0]}:{at[1]}]" for at in arguments)
+        text = _ENTRY.format(size=size, arguments=given, result=result, failed=failed)
+        try:
+            inside = njit(**_OWN)(function)
+            inside.compile(kinds)
+            gives = inside.nopython_signatures[0].return_type
+            if not isinstance(gives, (types.Boolean, types.Integer, types.Float)):
+                what = "nothing at times" if isinstance(gives, types.Optional) else str(gives)
+                raise TypeError(f"must give a number whatever happens, not {what}")
+            names: dict[str, Any] = {"carray": carray, "function": inside}
+            exec(text, names)
+            self._code: Any = cfunc("float64(CPointer(float64))")(names["entry"])
+        except NumbaError as error:
+            raise TypeError(f"must be one that can be compiled: {_shortly(error)}") from None
+
+    @property
+    def address(self) -> int:
+        """Where it begins."""
+        return int(self._code.address)
+
+
+def _shortly(error: NumbaError) -> str:
+    """What Numba has against a function, and in which line."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    told = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Failed in")]
+    place = re.search(r"line (\d+)", text)
+    said = " ".join(told[:2] if told and told[0].endswith(":") else told[:1])
+    return said + (f" (line {place[1]})" if place else "")
 
 
 def is_ready(function: Any) -> bool:

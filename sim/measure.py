@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backwater import outcome as o
-from backwater.jit import compiled, inlined, inner, rule
+from backwater.jit import compiled, compiled_in, inlined, inner
 from backwater.outcome import BINS, COUNTERS, FIRST_OCTAVE, GAUGES, LATENCIES, MAIN, OCTAVES, SUB
 
 Array = npt.NDArray[np.float64]
@@ -77,7 +77,7 @@ def alone(size: int, kind: npt.DTypeLike) -> npt.NDArray[Any]:
     return np.zeros(size + -(-256 // kind.itemsize), kind)[:size]
 
 
-@rule
+@compiled_in
 def bin_of(x):  # type: ignore[no-untyped-def]
     """The bin of a time [s]: the exponent and the first eight bits of the mantissa."""
     place = (np.float64(x).view(np.int64) >> _DROP_BITS) - _FIRST_BIN

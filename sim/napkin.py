@@ -217,6 +217,8 @@ def persistence(client: Client) -> float:
     retry = client.retry
     if retry is None:
         return 0.0
+    if retry.rule is not None:
+        return math.inf
     if retry.most > 1e6:
         return math.inf if client.total_timeout is None else client.total_timeout
     total, previous, reached = 0.0, math.nan, 1.0

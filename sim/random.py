@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from backwater.errors import check
-from backwater.jit import compiled, inlined, rule
+from backwater.jit import compiled, compiled_in, inlined
 
 # Purposes are append-only: a number's address is its identity.
 GAP = 0  # time from the previous arrival of the source
@@ -36,6 +36,7 @@ UP = 22  # how long a worker goes without a failure (source 0; job: the worker; 
 REPAIR = 23  # how long the repair after that takes
 START_UP = 24  # how long a worker takes to start up (source 0; job: the worker; index: its start-ups before)
 HEDGE = 26  # how long a client waits before it hedges (index: the number of the attempt sent last)
+RANK = 34  # the rank that a rule of one's own gives an attempt (index: the attempt's number)
 
 SEEDS = 2**64  # seeds are 0 .. 2**64 - 1
 REPLICATIONS = 2**32
@@ -82,7 +83,7 @@ def _unit(high, low):  # type: ignore[no-untyped-def]
     return (np.float64(np.int64(((high << _HALF) | low) >> np.uint64(12))) + 0.5) * 2.0**-52
 
 
-@rule
+@compiled_in
 def pair(seed, replication, source, job, purpose, index):  # type: ignore[no-untyped-def]
     """Both uniforms of the block that holds ``purpose``: those of the even purpose and of the odd one."""
     number = np.uint64(job)

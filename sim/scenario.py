@@ -24,6 +24,7 @@ from backwater.components.trace import Trace
 from backwater.components.workers import Workers
 from backwater.distributions import Law, Linear
 from backwater.errors import ScenarioError, check, nearest
+from backwater.rules import Rule
 
 CLASSES, FAULTS = 64, 64  # at most
 
@@ -199,6 +200,11 @@ class Scenario(Model):
             before = share
         return total
 
+    @property
+    def rules(self) -> list[Rule]:
+        """Rules of one's own, each once, in the order in which they are written."""
+        return list(dict.fromkeys(_rules_of(self)))
+
     def plain(self) -> dict[str, Any]:
         """As files hold it; parts that are all default are left out."""
         return {name: part for name, part in super().plain().items() if part != {}}
@@ -284,6 +290,17 @@ def files_of(table: Any) -> Iterator[str]:
         yield table["file"]
     for part in parts:
         yield from files_of(part)
+
+
+def _rules_of(part: Any) -> Iterator[Rule]:
+    if isinstance(part, Rule):
+        yield part
+    elif isinstance(part, Model):
+        for name in type(part).model_fields:
+            yield from _rules_of(getattr(part, name))
+    elif isinstance(part, dict):
+        for value in part.values():
+            yield from _rules_of(value)
 
 
 def _walk(part: Model, prefix: str) -> Iterator[tuple[str, Any]]:

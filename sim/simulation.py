@@ -12,7 +12,7 @@ from threading import Event
 from typing import Any
 
 from backwater.components.closed import Closed
-from backwater.errors import AuditError, LimitError, ScenarioError, check, nearest
+from backwater.errors import AuditError, LimitError, RuleError, ScenarioError, check, nearest
 from backwater.outcome import Outcome
 from backwater.result import Result
 from backwater.run import Run
@@ -33,7 +33,8 @@ def simulate(
     parallel  threads of the compiled engine; as many as there are cores unless given. The result does not depend on it
     progress  called with the number of replications done
     halt      once it is set, the compiled engine stops: KeyboardInterrupt
-    Raises ScenarioError for wrong input, before any work; AuditError and LimitError from a run, naming the replication.
+    Raises ScenarioError for wrong input, before any work; AuditError, LimitError and RuleError from a run, naming the
+    replication.
     """
     check(isinstance(scenario, Scenario), "scenario", scenario, "must be a Scenario")
     check(parallel is None or parallel >= 1, "parallel", parallel, "must be at least 1")
@@ -77,7 +78,7 @@ def replicate(
         from backwater.engines import reference
 
         return reference.run(scenario, run, replication)
-    except (AuditError, LimitError) as error:
+    except (AuditError, LimitError, RuleError) as error:
         raise type(error)(f"{error} (replication {replication})") from None
 
 
@@ -166,9 +167,11 @@ def check_memory(scenario: Scenario, run: Run, engine: str = "compiled") -> None
 
 def manifest(scenario: Scenario, run: Run, engine: str, seconds: float) -> dict[str, Any]:
     """What a result came from, so that it can be repeated."""
+    rules = {rule.place: rule.digest for rule in scenario.rules}
     return {
         "scenario": scenario.name, "digest": scenario.digest, "run": run.plain(), "engine": engine,
         "seed": run.seed, "replications": run.replications, "seconds": round(seconds, 3), "versions": versions(),
+        **({"rules": rules} if rules else {}),
     }  # fmt: skip
 
 

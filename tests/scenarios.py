@@ -22,6 +22,9 @@ def retries(draw) -> dict | None:
     """A retry policy, or none."""
     if draw(st.booleans()):
         return None
+    if draw(st.integers(0, 3)) == 0:
+        rule = draw(st.sampled_from(["full", "decorrelated", "fibonacci"]))
+        return {"kind": "own", "rule": f"own_rules:{rule}", "base": draw(times), "cap": "5 s", "max_attempts": 4}
     policy = {
         "kind": draw(st.sampled_from(["constant", "linear", "exponential", "decorrelated", "decorrelated_v2"])),
         "base": draw(times), "cap": "5 s", "max_attempts": draw(st.sampled_from([1, 2, 4, "forever"])),
@@ -126,6 +129,7 @@ def admissions() -> st.SearchStrategy:
         *({**codel, "variant": variant} for variant in ("rfc", "folly", "facebook")),
         *({**limit, "algorithm": algorithm} for algorithm in ("aimd", "gradient2", "vegas")),
         {"kind": "dagor", "target": "200 ms", "window": "3 s", "requests": 15, "alpha": 0.2, "beta": 0.1},
+        "own_rules:choosy", "own_rules:bucket",
     ])  # fmt: skip
 
 
@@ -175,7 +179,8 @@ def scenarios(draw) -> bw.Scenario:
     queue = {
         "capacity": capacity, "capacity_bytes": draw(st.sampled_from([None, "1500 B"])),
         "discipline": draw(st.sampled_from(
-            ["fifo", "fifo", "lifo", "priority", "edf", "sjf", "random", "fair", "adaptive_lifo"])),
+            ["fifo", "fifo", "lifo", "priority", "edf", "sjf", "random", "fair", "adaptive_lifo",
+             "own_rules:mixed"])),
         "standing": draw(st.sampled_from(["100 ms", "2 s"])), "admission": draw(admissions()),
         "overflow": draw(st.sampled_from(["reject", "drop_oldest", "shed_oldest"])),
         "retry_after": draw(st.sampled_from([None, "1 s"])), "backlog": draw(st.sampled_from([0, 0, 2])),

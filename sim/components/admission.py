@@ -8,20 +8,21 @@ service ends or is given up (``served``). An attempt turned out when it would ha
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from backwater.base import Model, one_of
 from backwater.components import codel, dagor, limits
+from backwater.components.own import Own, in_place
 from backwater.errors import check
 from backwater.jit import compiled
 from backwater.units import Rate, Share, Time
 
 Array = npt.NDArray[np.float64]
-TOKENS, RED, CODEL, LIMIT, DAGOR = range(5)
+TOKENS, RED, CODEL, LIMIT, DAGOR, OWN = range(6)
 PARAMS = 12  # numbers of any kind
 
 
@@ -93,6 +94,16 @@ def served(params, memory, now, accepted, inside, late):  # type: ignore[no-unty
     """One of ``inside`` attempts in all has ended, now [s]; ``late``: nobody waits for it any more."""
     if params[0] == LIMIT:
         limits.adapt(params, memory, now - accepted, inside, late)
+
+
+def params_of(part: Admission) -> Array:
+    """What the rules read, shape (PARAMS,): the kind first. A rule of one's own is asked at the door only."""
+    return _flat(OWN) if isinstance(part, Own) else part.params
+
+
+def memory_of(part: Admission, levels: int) -> Array:
+    """What the rules remember at time 0, for so many levels of priority."""
+    return part.frame if isinstance(part, Own) else part.memory(levels)
 
 
 def _flat(*numbers: float) -> Array:
@@ -261,6 +272,9 @@ class Dagor(Model):
 
 
 if TYPE_CHECKING:
-    Admission = RateLimit | Red | CoDel | ConcurrencyLimit | Dagor
+    Admission = RateLimit | Red | CoDel | ConcurrencyLimit | Dagor | Own
 else:
-    Admission = one_of(RateLimit, Red, CoDel, ConcurrencyLimit, Dagor, what="a kind of admission")
+    Admission = Annotated[
+        one_of(RateLimit, Red, CoDel, ConcurrencyLimit, Dagor, Own, what="a kind of admission"),
+        BeforeValidator(in_place("admission")),
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,16 +16,19 @@ from backwater.components.budget import Budget
 from backwater.components.hedge import Hedge
 from backwater.components.limiter import RateLimiter
 from backwater.components.notify import Notify, Push
+from backwater.components.own import AnyRule, check_params, is_rule
 from backwater.components.presets import PRESETS, filled
 from backwater.distributions import TimeLaw
 from backwater.errors import ScenarioError, check
 from backwater.jit import compiled
+from backwater.rules import of_sort
 from backwater.units import Share, Time, parse, text
 
 Array = npt.NDArray[np.float64]
-EXPONENTIAL, DECORRELATED, DECORRELATED_V2 = range(3)  # constant and linear are exponential with factor 1
+EXPONENTIAL, DECORRELATED, DECORRELATED_V2, OWN = range(4)  # constant and linear are exponential with factor 1
 NONE, FULL, EQUAL, SPREAD, EXPONENTIAL_JITTER, ADDED = range(6)
-HEAD, STEPS = 11, 16  # numbers of a policy; then its first pauses before jitter, which save a power each
+HEAD, STEPS = 11, 16  # numbers of a policy; then its first pauses before jitter, which save a power each, or where the
+# machine code of a rule of one's own is
 JITTERS = ("full", "none", "equal", "exponential")
 
 
@@ -125,8 +128,11 @@ def _jitter(given: Any) -> str | float:
 class Retry(Model):
     """When a failed attempt is tried again.
 
-    kind               constant, linear, exponential, decorrelated or decorrelated_v2
-    base, cap          first and largest pause before jitter [s]; no cap unless given
+    kind               constant, linear, exponential, decorrelated, decorrelated_v2, or own: a rule of one's own, which
+                       gives the pause itself
+    rule, params       that rule, and those of its parameters that are not at its defaults
+    base, cap          first and largest pause before jitter [s]; no cap unless given; a rule of one's own makes of
+                       them what it likes, and needs none
     rejected_base      the same as base, after a 503; as base unless given [s]
     factor             growth of the pause from one attempt to the next, of exponential [1]
     step               what is added from one attempt to the next, after the growth [s]: by linear, the base unless
@@ -139,7 +145,9 @@ class Retry(Model):
     retry_probability  chance that a client whose attempt failed tries again at all [1]
     """
 
-    kind: Literal["constant", "linear", "exponential", "decorrelated", "decorrelated_v2"] = "exponential"
+    kind: Literal["constant", "linear", "exponential", "decorrelated", "decorrelated_v2", "own"] = "exponential"
+    rule: AnyRule | None = None
+    params: dict[str, float] = Field(default_factory=dict)
     base: Time
     rejected_base: Time | None = None
     factor: float = Field(default=2.0, ge=1.0, le=1e6)
@@ -151,17 +159,30 @@ class Retry(Model):
     max_attempts: Annotated[int, Field(ge=1, le=10**9)] | Literal["forever"] = 3
     retry_probability: Share = 1.0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _needs_no_base(cls, given: Any) -> Any:
+        own = isinstance(given, dict) and (given.get("kind") == "own" or ("kind" not in given and "rule" in given))
+        return {"kind": "own", "base": "0 s", **given} if own else given
+
     @model_validator(mode="after")
     def _fits(self) -> Retry:
+        own = self.kind == "own"
+        check(own == (self.rule is not None), "rule", self.rule, 'must be given where kind is "own", and only there')
+        if own:
+            check_params(of_sort("backoff", self.rule), self.params)
+        else:
+            check(not self.params, "params", self.params, "must be left out: they are those of a rule of one's own")
         if self.cap is not None:
             least = max(self.base, self.rejected_base or 0.0, self.floor)
             of = "base" if least == self.base else "floor" if least == self.floor else "rejected_base"
             check(self.cap >= least, "cap", self.cap, f"must be at least {of} = {least:g} s")
         curved = self.kind in ("decorrelated", "decorrelated_v2")
-        for name in ("jitter", "first", "step") if curved else ("step",) if self.kind == "constant" else ():
+        needless = ("jitter", "first", "step") if curved or own else ("step",) if self.kind == "constant" else ()
+        for name in (*needless, *(("rejected_base",) if own else ())):
             fits = name not in self.model_fields_set or getattr(self, name) is None
             check(fits, name, getattr(self, name), f"must be left out where kind is {self.kind}")
-        grows = curved or self.growth != (1.0, 0.0)
+        grows = curved or (not own and self.growth != (1.0, 0.0))
         endless = grows and self.max_attempts == "forever" and self.cap is None
         check(not endless, "cap", None, 'must be given where max_attempts is "forever" and the pause grows')
         return self
@@ -200,15 +221,36 @@ class Retry(Model):
         else:
             jitter = ADDED if isinstance(self.jitter, str) else SPREAD
             spread = parse(self.jitter, "time" if isinstance(self.jitter, str) else "share")
-        kind = {"decorrelated": DECORRELATED, "decorrelated_v2": DECORRELATED_V2}.get(self.kind, EXPONENTIAL)
+        kinds = {"decorrelated": DECORRELATED, "decorrelated_v2": DECORRELATED_V2, "own": OWN}
         cap, (factor, step) = math.inf if self.cap is None else self.cap, self.growth
         step = base if self.kind == "linear" and self.step is None else step
         first = math.nan if self.first is None else self.first
-        head = [kind, base, factor, cap, jitter, spread, self.most, self.retry_probability, step, self.floor, first]
+        head = [kinds.get(self.kind, EXPONENTIAL), base, factor, cap, jitter, spread, self.most,
+                self.retry_probability, step, self.floor, first]  # fmt: skip
+        if self.rule is not None:
+            return np.array([*head, self.rule.address, *[0.0] * (STEPS - 1)])
         steps = [(factor**n - 1) / (factor - 1) if factor > 1 else n for n in range(STEPS)]
         return np.array([*head, *(
             max(self.floor, min(cap, base * factor**n + step * steps[n])) for n in range(STEPS)
         )])  # fmt: skip
+
+    @property
+    def frame(self) -> Array:
+        """What a rule of one's own and an engine share at time 0; empty without one."""
+        return np.empty(0) if self.rule is None else self.rule.frame(self.params)
+
+
+def _retry(given: Any) -> Any:
+    """A rule alone is a policy that is at its defaults otherwise."""
+    if is_rule(given):
+        return Retry(kind="own", rule=of_sort("backoff", given))  # type: ignore[call-arg]
+    return given
+
+
+if TYPE_CHECKING:
+    Policy = Retry
+else:
+    Policy = Annotated[Retry, BeforeValidator(_retry)]
 
 
 class RetryAfter(Model):
@@ -237,7 +279,7 @@ class Proxy(Model):
     retry_budget  what all its retries may spend, for the jobs of one source
     """
 
-    retry: Retry
+    retry: Policy
     retry_budget: Budget | None = None
 
 
@@ -248,7 +290,7 @@ class Client(Model):
     total_timeout    patience with all attempts and pauses together [s]
     on_timeout       what happens to an attempt that timed out: leave it, take it from the queue (cancel_waiting), or
                      take it from the queue or stop its service (cancel)
-    retry            when it tries again; never unless given
+    retry            when it tries again, or a rule of one's own for the pauses; never unless given
     retry_budget     what the retries and the hedges of all its jobs may spend
     breaker          stops sending while too many attempts fail
     throttle         sends only a share of the attempts while too many fail
@@ -268,7 +310,7 @@ class Client(Model):
     attempt_timeout: TimeLaw | None = None
     total_timeout: Time | None = None
     on_timeout: Literal["leave", "cancel_waiting", "cancel"] = "leave"
-    retry: Retry | None = None
+    retry: Policy | None = None
     retry_budget: Budget | None = None
     breaker: Breaker | None = None
     throttle: Throttle | None = None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PlainSerializer, WrapValidator
 
-from backwater.base import Model
+from backwater.base import Model, part_table
 from backwater.components.admission import Admission
 from backwater.components.memory import Memory
+from backwater.components.own import Own, in_place
 from backwater.jit import compiled
 from backwater.units import Size, Time
 
@@ -38,6 +40,32 @@ def start_tag(served_up_to, last):  # type: ignore[no-untyped-def]
     return max(served_up_to, last)
 
 
+Word = Literal["fifo", "lifo", "priority", "edf", "sjf", "random", "fair", "adaptive_lifo"]
+
+
+def _word_or_rule(given: Any, word: Callable[[Any], Any]) -> Any:
+    given = in_place("discipline")(given)
+    return given if isinstance(given, Own) else word(given)
+
+
+class _OrTable:
+    """In the JSON schema: a table of a rule of one's own may stand for a word."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return {"anyOf": [handler(core), handler(Own.__pydantic_core_schema__)]}
+
+
+if TYPE_CHECKING:
+    Discipline = Word | Own
+else:
+    Discipline = Annotated[
+        Word,
+        WrapValidator(_word_or_rule),
+        PlainSerializer(lambda given: part_table(given) if isinstance(given, Own) else given, return_type=Any),
+        _OrTable(),
+    ]
+
+
 def _unbounded(given: Any) -> Any:
     return None if given == "unbounded" else given
 
@@ -49,10 +77,11 @@ class Queue(Model):
     capacity_bytes  bytes that may wait [B]
     discipline      who is next: fifo, lifo, priority (0 first, FIFO within), edf (the earliest deadline), sjf (the
                     least service), random, fair (classes in turn, by weight), adaptive_lifo (the newest once the
-                    queue has stood for longer than ``standing``, else the oldest); ties go in order of acceptance
+                    queue has stood for longer than ``standing``, else the oldest), or a rule of one's own, which gives
+                    each attempt a rank; ties go in order of acceptance
     standing        time since the queue was last empty after which it stands [s]
     admission       who is let in, and who is turned out before service: a rate limit, RED, CoDel, an adaptive limit,
-                    DAGOR; no control unless given
+                    DAGOR, a rule of one's own; no control unless given
     overflow        who yields when it is full: the new attempt gets the 503 (reject), the oldest waiting one vanishes
                     (drop_oldest), or the oldest waiting one gets the 503 (shed_oldest)
     retry_after     least pause that a 503 asks of the client [s]
@@ -62,7 +91,7 @@ class Queue(Model):
 
     capacity: Annotated[Annotated[int, Field(ge=0)] | None, BeforeValidator(_unbounded)] = None
     capacity_bytes: Size | None = None
-    discipline: Literal["fifo", "lifo", "priority", "edf", "sjf", "random", "fair", "adaptive_lifo"] = "fifo"
+    discipline: Discipline = "fifo"
     standing: Time = 0.1
     admission: Admission | None = None
     overflow: Literal["reject", "drop_oldest", "shed_oldest"] = "reject"

@@ -6,6 +6,7 @@ import math
 
 from backwater import order, random
 from backwater.components import client as rules
+from backwater.components import own
 from backwater.components.budget import ERROR, REJECTION, TIMEOUT
 from backwater.engines.compiled import (
     calendar,
@@ -26,6 +27,7 @@ from backwater.engines.compiled.world import IN_LINE, NONE, PAUSES, READING, SER
 from backwater.jit import inlined, inner
 from backwater.measure import change
 from backwater.outcome import BACKOFF, COMPLETED, DROPPED, FAILED, JOB_COMPLETED, JOB_DROPPED, JOB_GAVE_UP, REJECTED
+from backwater.rules import FRAME
 
 # What a client learns when its patience ends, with an attempt or with the job, or when it was not let go.
 TIMED_OUT, EXPIRED, WITHHELD = -2, -3, -4
@@ -134,7 +136,7 @@ def _own_pause(world, job, result):  # type: ignore[no-untyped-def]
         job.paid = gates.pay(world, job, False, _why(result))
         if job.paid < 0.0:
             return -1.0
-    pause, job.pause = _backoff(world, job, policy, job.calls, job.pause, random.BACKOFF)
+    pause, job.pause = _backoff(world, job, policy, job.calls, job.pause, random.BACKOFF, result)
     return pause
 
 
@@ -159,7 +161,7 @@ def _proxy_pause(world, job, result):  # type: ignore[no-untyped-def]
         return -1.0
     gates.proxy_hears(world, job, False)
     job.proxy_paid = paid
-    pause, job.proxy_pause = _backoff(world, job, policy, job.tries, job.proxy_pause, random.PROXY_BACKOFF)
+    pause, job.proxy_pause = _backoff(world, job, policy, job.tries, job.proxy_pause, random.PROXY_BACKOFF, result)
     return pause
 
 
@@ -175,12 +177,26 @@ def _tries_again(world, job, at, failed, purpose):  # type: ignore[no-untyped-de
 
 
 @inlined
-def _backoff(world, job, at, failed, previous, purpose):  # type: ignore[no-untyped-def]
+def _backoff(world, job, at, failed, previous, purpose, result):  # type: ignore[no-untyped-def]
     """How long to back off [s], and what the next pause needs to know of this one."""
     plan, policy = world.plan[0], world.numbers[at : at + POLICY]
     u = random.uniform(plan.seed, plan.replication, job.source, job.number, purpose, job.attempts)
-    pause = rules.backoff(policy, failed, policy[1] if math.isnan(previous) else previous, u)
+    before = policy[1] if math.isnan(previous) else previous
+    if policy[0] == rules.OWN:
+        pause = _own_rule(world, job, policy, failed, before, u, purpose, result)
+    else:
+        pause = rules.backoff(policy, failed, before, u)
     return pause, rules.remembers(policy, failed, pause, u)
+
+
+@inner
+def _own_rule(world, job, policy, failed, previous, u, purpose, result):  # type: ignore[no-untyped-def]
+    sender, now = world.senders[job.source], world.state[0].now
+    at = sender.own_at if purpose == random.BACKOFF else sender.own_proxy_at
+    frame, address = world.gates[at : at + FRAME], int(policy[rules.HEAD])
+    return own.pause(
+        address, frame, now, u, failed, previous, policy[1], policy[2], policy[3], result == TIMED_OUT
+    )  # fmt: skip
 
 
 @inlined

@@ -6,6 +6,7 @@ import numpy as np
 
 from backwater import random
 from backwater.components import admission as rules
+from backwater.components import own
 from backwater.jit import inner
 from backwater.outcome import BUSY
 
@@ -19,7 +20,19 @@ def admits(world, job):  # type: ignore[no-untyped-def]
     params = world.numbers[plan.admission : plan.admission + rules.PARAMS]
     memory = world.gates[plan.admission_at : plan.admission_stop]
     busy, level = world.books.gauges[BUSY].value, world.kinds[job.kind].level
+    if plan.admitter != 0:
+        return _lets_in(world, job, memory, u, busy)
     return rules.admits(params, memory, state.now, u, state.waiting, busy, level)
+
+
+@inner
+def _lets_in(world, job, frame, u, busy):  # type: ignore[no-untyped-def]
+    """Whether a rule of one's own lets the job's present attempt in."""
+    plan, state, kind = world.plan[0], world.state[0], world.kinds[job.kind]
+    return own.lets_in(
+        plan.admitter, frame, state.now, u, state.waiting, busy, state.idle, plan.capacity, job.size, job.demand,
+        kind.priority, job.attempts, job.arrived, job.arrived + world.books.deadlines[job.job_class],
+    )  # fmt: skip
 
 
 @inner

@@ -23,7 +23,7 @@ from backwater.engines.compiled import (
 )
 from backwater.engines.compiled.world import DROPPED as VANISHED
 from backwater.engines.compiled.world import FREE, IN_CALENDAR, NONE, PAUSES, READING, SERVING
-from backwater.jit import allocating, compiled, inlined, inner, kernel, rule
+from backwater.jit import allocating, compiled, compiled_in, inlined, inner, kernel
 from backwater.measure import cross
 from backwater.outcome import COMPLETED, DROPPED, REJECTED, UNFINISHED
 
@@ -71,7 +71,7 @@ def _holds(world, when, key, ref):  # type: ignore[no-untyped-def]
     return attempt.wanted == 1 if rank == order.TIMEOUT else attempt.where == READING
 
 
-@rule
+@compiled_in
 def spare(world):  # type: ignore[no-untyped-def]
     """How many jobs, attempts, rows or events one event may add."""
     plan, state = world.plan[0], world.state[0]

@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from backwater import random
-from backwater.components.admission import Dagor
+from backwater.components.admission import Dagor, memory_of, params_of
 from backwater.components.closed import Closed
 from backwater.components.faults import paces
 from backwater.components.notify import Poll
+from backwater.components.own import Own
 from backwater.components.steady import MODULATED
 from backwater.components.trace import Trace
 from backwater.components.workers import Workers
@@ -24,10 +25,11 @@ from backwater.distributions import Law, Linear
 from backwater.engines.compiled.world import FAULT, NONE, Array, Records
 from backwater.measure import alone
 from backwater.quantile import CONSTANT
+from backwater.rules import Rule
 from backwater.run import Run
 from backwater.scenario import Producer, Scenario
 
-FIFO, LIFO, ADAPTIVE_LIFO, PRIORITY, RANDOM, EDF, SJF, FAIR = range(8)
+FIFO, LIFO, ADAPTIVE_LIFO, PRIORITY, RANDOM, EDF, SJF, FAIR, OWN = range(9)
 DISCIPLINES = {
     "fifo": FIFO, "lifo": LIFO, "adaptive_lifo": ADAPTIVE_LIFO, "priority": PRIORITY, "random": RANDOM, "edf": EDF,
     "sjf": SJF, "fair": FAIR,
@@ -48,11 +50,12 @@ ON_TIMEOUT = {"leave": LEAVE, "cancel_waiting": CANCEL_WAITING, "cancel": CANCEL
 #: The queue, the workers and the run. evicts: whether the oldest may have to yield; once: one demand per job; retimes:
 #: whether a service may go on at another speed, or workers come and go; skips: what nobody waits for; picky: or whether
 #: some may not be taken at all; admission: parameters of the rules in ``numbers``, their memory from admission_at to
-#: admission_stop in ``gates``; user: one uniform per job decides, not one per attempt; paces .. paces_stop: what faults
-#: multiply the load by; workers: how many there are, at_first: how many of them are on duty at time 0; up, repair,
-#: start_up: where these laws begin; in_hand: what those do that fail; shifts .. shifts_stop, autoscale: parameters of
-#: the rules in ``numbers``, the autoscaler's memory at autoscale_at in ``gates``; hedges: of one call, at most;
-#: limited: whether any client has a limiter.
+#: admission_stop in ``gates``; user: one uniform per job decides, not one per attempt; admitter, ranker: where the
+#: machine code of a rule of one's own begins, 0 without one, and ranker_at what it shares with the engine in ``gates``;
+#: paces .. paces_stop: what faults multiply the load by; workers: how many there are, at_first: how many of them are on
+#: duty at time 0; up, repair, start_up: where these laws begin; in_hand: what those do that fail; shifts ..
+#: shifts_stop, autoscale: parameters of the rules in ``numbers``, the autoscaler's memory at autoscale_at in ``gates``;
+#: hedges: of one call, at most; limited: whether any client has a limiter.
 PLAN = np.dtype([
     ("seed", "u8"), ("replication", "i8"), ("sources", "i8"), ("most_classes", "i8"), ("once", "i8"), ("sized", "i8"),
     ("bounded", "i8"), ("evicts", "i8"), ("discipline", "i8"), ("overflow", "i8"),
@@ -60,6 +63,7 @@ PLAN = np.dtype([
     ("limit", "f8"), ("write", "f8"), ("read", "f8"), ("bandwidth", "f8"), ("retry_after", "f8"),
     ("workers", "i8"), ("retimes", "i8"), ("skips", "i8"), ("picky", "i8"),
     ("standing", "f8"), ("admission", "i8"), ("admission_at", "i8"), ("admission_stop", "i8"), ("user", "i8"),
+    ("admitter", "i8"), ("ranker", "i8"), ("ranker_at", "i8"),
     ("paces", "i8"), ("paces_stop", "i8"), ("at_first", "i8"), ("up", "i8"), ("repair", "i8"), ("in_hand", "i8"),
     ("start_up", "i8"), ("shifts", "i8"), ("shifts_stop", "i8"), ("autoscale", "i8"), ("autoscale_at", "i8"),
     ("arrivals", "i8"), ("backlog", "i8"), ("records", "i8"), ("hedges", "i8"), ("limited", "i8"),
@@ -71,7 +75,8 @@ PLAN = np.dtype([
 #: limiter, each of which has its parameters at its name in ``numbers`` and its memory at ``*_at`` in ``gates``; proxy:
 #: its policy; rejected_*: the policy after a 503; honours, exactly, hint_*: how it takes what that asks for; hedge:
 #: where the law of the time until another attempt begins; hedges: how many of a call; losers: as on_timeout; goes_on:
-#: its caller does, once a job is accepted; poll: how often it asks for the result [s], NaN where it is told.
+#: its caller does, once a job is accepted; poll: how often it asks for the result [s], NaN where it is told; own_at,
+#: own_proxy_at: what a policy's rule of one's own shares with the engine in ``gates``.
 SENDER = np.dtype([
     ("plan", "i8"), ("plan_stop", "i8"), ("trace", "i8"), ("repeat", "i8"), ("classes", "i8"),
     ("patience", "i8"), ("constant", "f8"), ("total_timeout", "f8"), ("on_timeout", "i8"), ("policy", "i8"),
@@ -81,17 +86,22 @@ SENDER = np.dtype([
     ("limiter", "i8"), ("limiter_at", "i8"), ("hedge", "i8"), ("hedges", "i8"), ("losers", "i8"),
     ("proxy", "i8"), ("rejected_policy", "i8"), ("rejected_proxy", "i8"), ("honours", "i8"), ("exactly", "i8"),
     ("hint_most", "f8"), ("hint_beyond", "f8"), ("goes_on", "i8"), ("poll", "f8"),
+    ("own_at", "i8"), ("own_proxy_at", "i8"),
 ])  # fmt: skip
-#: A class as a source sends it. share: cumulative; level: of priority; service, size: where the law begins; *_column:
-#: where its value for each row of a trace is.
+#: A class as a source sends it. share: cumulative; level: of priority, among those that there are; service, size: where
+#: the law begins; *_column: where its value for each row of a trace is.
 KIND = np.dtype([
     ("share", "f8"), ("job_class", "i8"), ("level", "i8"), ("service", "i8"), ("service_column", "i8"),
-    ("size", "i8"), ("size_column", "i8"), ("weight", "f8"),
+    ("size", "i8"), ("size_column", "i8"), ("weight", "f8"), ("priority", "i8"),
 ])  # fmt: skip
 
 
 class Layout(NamedTuple):
-    """A scenario's numbers, the same for all replications. levels: how many of priority, or classes."""
+    """A scenario's numbers, the same for all replications.
+
+    levels  how many of priority, or classes
+    own     rules of one's own, by where in ``gates`` is what they share with the engine
+    """
 
     plan: Records
     senders: Records
@@ -100,6 +110,7 @@ class Layout(NamedTuple):
     faults: Records
     gates: Array
     levels: int
+    own: dict[int, Rule]
 
 
 class _Numbers:
@@ -148,10 +159,12 @@ def layout(scenario: Scenario) -> Layout:
     plan["limited"] = (senders["limiter"] != NONE).any()
     gates = np.concatenate([gates, _admission(plan[0], scenario, len(gates), numbers)])
     gates = np.concatenate([gates, _staff(plan[0], scenario.workers, len(gates), numbers)])
+    own, frames = _own(plan[0], senders, scenario, producers, len(gates))
+    gates = np.concatenate([gates, *frames])
     plan["paces"] = numbers.add(load)
     plan["paces_stop"] = plan["paces"] + len(load)
     flat = np.concatenate(numbers.parts) if numbers.parts else np.zeros(1)
-    return Layout(plan, senders, kinds, flat, _faults(scenario), gates, max(len(levels), len(scenario.jobs)))
+    return Layout(plan, senders, kinds, flat, _faults(scenario), gates, max(len(levels), len(scenario.jobs)), own)
 
 
 def _gates(senders: Records, producers: list[Producer], numbers: _Numbers) -> Array:
@@ -179,8 +192,9 @@ def _gates(senders: Records, producers: list[Producer], numbers: _Numbers) -> Ar
 def _admission(plan: np.void, scenario: Scenario, at: int, numbers: _Numbers) -> Array:
     """What the rules of admission remember at time 0; they keep it from ``at`` on."""
     part = scenario.queue.admission
-    memory = np.zeros(0) if part is None else part.memory(len(scenario.levels))
-    plan["admission"] = NONE if part is None else numbers.add(part.params)
+    memory = np.zeros(0) if part is None else memory_of(part, len(scenario.levels))
+    plan["admission"] = NONE if part is None else numbers.add(params_of(part))
+    plan["admitter"] = part.rule.address if isinstance(part, Own) else 0
     plan["admission_at"], plan["admission_stop"] = at, at + len(memory)
     plan["user"], plan["picky"] = isinstance(part, Dagor), part is not None or plan["skips"]
     return memory
@@ -197,6 +211,30 @@ def _staff(plan: np.void, workers: Workers, at: int, numbers: _Numbers) -> Array
     plan["shifts_stop"] = plan["shifts"] + (0 if shifts is None else len(shifts.table))
     plan["autoscale"], plan["autoscale_at"] = NONE if scale is None else numbers.add(scale.params), at
     return np.zeros(0) if scale is None else scale.memory
+
+
+def _own(
+    plan: np.void, senders: Records, scenario: Scenario, producers: list[Producer], at: int
+) -> tuple[dict[int, Rule], list[Array]]:
+    """Rules of one's own by where what they share with the engine is; for backoff and discipline, from ``at`` on."""
+    admission, discipline = scenario.queue.admission, scenario.queue.discipline
+    own: dict[int, Rule] = {}
+    frames: list[Array] = []
+    if isinstance(admission, Own):
+        own[int(plan["admission_at"])] = admission.rule
+    if isinstance(discipline, Own):
+        plan["ranker"], plan["ranker_at"] = discipline.rule.address, at
+        own[at] = discipline.rule
+        frames.append(discipline.frame)
+    for record, producer in zip(senders, producers, strict=True):
+        client = producer.client
+        of_proxy = None if client.proxy is None else client.proxy.retry
+        for name, policy in (("own_at", client.retry), ("own_proxy_at", of_proxy)):
+            if policy is not None and policy.rule is not None:
+                record[name] = at + sum(map(len, frames))
+                own[int(record[name])] = policy.rule
+                frames.append(policy.frame)
+    return own, frames
 
 
 def _faults(scenario: Scenario) -> Records:
@@ -246,7 +284,7 @@ def _fill_kind(
     index = producer.classes[place]
     job = list(scenario.jobs.values())[index]
     record["share"], record["job_class"], record["level"] = producer.shares[place], index, levels.index(job.priority)
-    record["weight"] = job.weight
+    record["weight"], record["priority"] = job.weight, job.priority
     record["service"], record["service_column"] = numbers.law(scenario.service_law(index), producer.source)
     record["size"], record["size_column"] = numbers.law(job.size, producer.source)
 
@@ -260,7 +298,8 @@ def _plan(scenario: Scenario, most_classes: int) -> Records:
     record["sized"] = any(job.size is not None for job in scenario.jobs.values())
     record["capacity"], record["capacity_bytes"] = capacity, capacity_bytes
     record["bounded"] = not math.isinf(min(capacity, capacity_bytes))
-    record["discipline"], record["overflow"] = DISCIPLINES[queue.discipline], OVERFLOWS[queue.overflow]
+    record["discipline"] = OWN if isinstance(queue.discipline, Own) else DISCIPLINES[queue.discipline]
+    record["overflow"] = OVERFLOWS[queue.overflow]
     record["evicts"] = record["bounded"] and queue.overflow != "reject"
     record["backlog"], record["standing"] = queue.backlog, queue.standing
     record["retry_after"] = queue.retry_after or 0.0

@@ -6,10 +6,12 @@ Levels of priority, a level for each class, a heap by rank, or places by chance.
 from __future__ import annotations
 
 from backwater import random
+from backwater.components import own
 from backwater.components.queue import pick, stands, start_tag
-from backwater.engines.compiled.layout import ADAPTIVE_LIFO, EDF, FAIR, PRIORITY, RANDOM
+from backwater.engines.compiled.layout import ADAPTIVE_LIFO, EDF, FAIR, OWN, PRIORITY, RANDOM
 from backwater.engines.compiled.world import NONE
 from backwater.jit import inlined, inner
+from backwater.rules import FRAME
 
 
 @inner
@@ -73,11 +75,11 @@ def _sink(world, place, size, slot):  # type: ignore[no-untyped-def]
 
 @inner
 def _rank(world, attempt):  # type: ignore[no-untyped-def]
-    """What orders those that wait: a deadline [s] or a service time [s]."""
-    job = world.jobs[attempt.job]
-    if world.plan[0].discipline == EDF:
+    """What orders those that wait: a deadline [s], a service time [s], or what a rule of one's own says."""
+    plan, job = world.plan[0], world.jobs[attempt.job]
+    if plan.discipline == EDF:
         return job.arrived + world.books.deadlines[job.job_class]
-    return attempt.demand
+    return _own_rank(world, attempt, job) if plan.discipline == OWN else attempt.demand
 
 
 @inner
@@ -113,6 +115,17 @@ def _first_in_turn(world):  # type: ignore[no-untyped-def]
         if tag < least or (tag == least and world.attempts[slot].turn < world.attempts[best].turn):
             best = slot
     return best
+
+
+@inner
+def _own_rank(world, attempt, job):  # type: ignore[no-untyped-def]
+    plan, state, kind = world.plan[0], world.state[0], world.kinds[job.kind]
+    u = random.uniform(plan.seed, plan.replication, job.source, job.number, random.RANK, attempt.number)
+    return own.rank(
+        plan.ranker, world.gates[plan.ranker_at : plan.ranker_at + FRAME], state.now, u, state.waiting - 1, job.size,
+        attempt.demand, kind.priority, kind.weight, attempt.number, job.arrived,
+        job.arrived + world.books.deadlines[job.job_class],
+    )  # fmt: skip
 
 
 @inner

@@ -20,6 +20,7 @@ from backwater.engines.compiled.layout import Layout, for_run, layout
 from backwater.errors import LimitError
 from backwater.measure import alone
 from backwater.outcome import Outcome, audit
+from backwater.rules import FRAME
 from backwater.run import Run
 from backwater.scenario import Scenario
 
@@ -40,6 +41,7 @@ class System:
         self.world = _new_world(base, plan, self.fold)
         self.traces = {n: p.source for n, p in enumerate(scenario.producers) if isinstance(p.source, Trace)}
         self.passes = {n: (0, np.empty(0), np.empty(0, np.int64)) for n in self.traces}
+        self.own = base.own
         self.outgrown = (_SLOTS, 0.0)  # the room that jobs or attempts last outgrew, and when [s]
 
     def go(self, halt: Event | None = None) -> Outcome:
@@ -48,6 +50,7 @@ class System:
         until = self._make_room(0.0 if math.isinf(self.run.end) else self.run.end)
         while True:
             code = kernel.run(self.world, until, EVENTS)
+            self._check_rules()
             self._hand_over()
             if code == kernel.ROOM:
                 self._grow()
@@ -59,6 +62,11 @@ class System:
                 return self._finish()
             elif halt is not None and halt.is_set():
                 raise KeyboardInterrupt
+
+    def _check_rules(self) -> None:
+        """Raise RuleError where a rule of one's own has failed."""
+        for at, rule in self.own.items():
+            rule.check(self.world.gates[at : at + FRAME])
 
     def _make_room(self, until: float) -> float:
         """Make room for samples, and return the time up to which the run may go."""

@@ -12,6 +12,7 @@ import simpy
 
 from backwater import order, random
 from backwater.components import client as rules
+from backwater.components import own
 from backwater.components.budget import ERROR, REJECTION, TIMEOUT
 from backwater.components.hedge import Hedge
 from backwater.components.notify import Poll, poll_delay
@@ -54,6 +55,9 @@ class Client:
         self.ledger: Ledger = queue.ledger
         self.retry = _policies(self.part.retry)
         self.proxy_retry = _policies(None if self.part.proxy is None else self.part.proxy.retry)
+        policies = {random.BACKOFF: self.part.retry}
+        policies[random.PROXY_BACKOFF] = None if self.part.proxy is None else self.part.proxy.retry
+        self.own_rules = {purpose: (part.rule, part.frame) for purpose, part in policies.items() if part is not None}
         self.gates = Gates(env, self.part, self.chance, self.ledger)
         self.patience = None if self.part.attempt_timeout is None else self.part.attempt_timeout.table
         self.hedge = self.part.hedge
@@ -252,7 +256,7 @@ class Client:
         job.paid = self.gates.budget.pay(self.env.now, WHY.get(result, ERROR))
         if job.paid < 0:
             return None
-        pause, job.pause = self._backoff(policy, job, job.calls, job.pause, random.BACKOFF)
+        pause, job.pause = self._backoff(policy, job, job.calls, job.pause, random.BACKOFF, result)
         return pause
 
     def _proxy_pause(self, job: LiveJob, result: int) -> float | None:
@@ -266,8 +270,9 @@ class Client:
             if paid >= 0:
                 budget.hear(job.proxy_paid, ok=False)
                 job.proxy_paid = paid
+                previous = job.proxy_pause
                 pause, job.proxy_pause = self._backoff(
-                    policy, job, job.tries, job.proxy_pause, random.PROXY_BACKOFF
+                    policy, job, job.tries, previous, random.PROXY_BACKOFF, result
                 )  # fmt: skip
                 return pause
         return None
@@ -280,10 +285,19 @@ class Client:
         u = self.chance.uniform(job.source, job.number, purpose, job.attempts)
         return bool(rules.tries_again(policy, failed, u))
 
-    def _backoff(self, policy: Policy, job: LiveJob, failed: int, previous: float, purpose: int) -> tuple[float, float]:
+    def _backoff(
+        self, policy: Policy, job: LiveJob, failed: int, previous: float, purpose: int, result: int
+    ) -> tuple[float, float]:  # fmt: skip
         """How long to back off [s], and what the next pause needs to know of this one."""
         u = self.chance.uniform(job.source, job.number, purpose, job.attempts)
-        pause = rules.backoff(policy, failed, policy[1] if math.isnan(previous) else previous, u)
+        before = policy[1] if math.isnan(previous) else previous
+        rule, frame = self.own_rules[purpose]
+        if rule is None:
+            pause: float = rules.backoff(policy, failed, before, u)
+        else:
+            timed_out = result == TIMED_OUT
+            pause = own.pause(rule.address, frame, self.env.now, u, failed, before, *policy[1:4], timed_out)
+            rule.check(frame)
         return pause, rules.remembers(policy, failed, pause, u)
 
 

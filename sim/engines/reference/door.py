@@ -9,8 +9,9 @@ import simpy
 
 from backwater import random
 from backwater.components import admission as rules
+from backwater.components import own
 from backwater.engines.reference.chance import Chance
-from backwater.engines.reference.jobs import Attempt, LiveJob
+from backwater.engines.reference.jobs import Attempt
 
 
 class Door:
@@ -20,12 +21,20 @@ class Door:
         self, env: simpy.Environment, part: rules.Admission, chance: Chance, levels: Sequence[int] = (0,)
     ) -> None:
         self.env, self.chance, self.levels = env, chance, list(levels)
-        self.by_job = isinstance(part, rules.Dagor)
-        self.params, self.memory, self.emptied = part.params, part.memory(len(self.levels)), 0.0
+        self.by_job, self.own = isinstance(part, rules.Dagor), part.rule if isinstance(part, own.Own) else None
+        self.params, self.memory = rules.params_of(part), rules.memory_of(part, len(self.levels))
+        self.emptied = 0.0
 
-    def admits(self, job: LiveJob, waiting: int, busy: int) -> bool:
-        """Whether the job's present attempt is let in."""
+    def admits(self, attempt: Attempt, waiting: int, busy: int, idle: int, capacity: float) -> bool:
+        """Whether an attempt is let in."""
+        job = attempt.job
         u = self.chance.uniform(job.source, job.number, random.ADMIT, 0 if self.by_job else job.attempts)
+        if self.own is not None:
+            told = self.env.now, u, waiting, busy, idle, capacity, job.size, attempt.demand
+            of_job = job.part.priority, job.attempts, job.arrived, job.due
+            lets = own.lets_in(self.own.address, self.memory, *told, *of_job)
+            self.own.check(self.memory)
+            return bool(lets)
         level = self.levels.index(job.part.priority)
         return bool(rules.admits(self.params, self.memory, self.env.now, u, waiting, busy, level))
 

@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 import simpy
 
 from backwater import random
+from backwater.components import own
 from backwater.components.queue import Queue, pick, stands, start_tag
 from backwater.engines.reference.chance import Chance
 from backwater.engines.reference.jobs import Attempt
@@ -97,6 +98,22 @@ class Ranked(Line):
         return self.heap[0][2]
 
 
+class ByRule(Ranked):
+    """By a rule of one's own."""
+
+    def __init__(self, waiting: Waiting, env: simpy.Environment, part: own.Own, chance: Chance) -> None:
+        super().__init__(waiting, self._rank)
+        self.env, self.rule, self.chance, self.frame = env, part.rule, chance, part.frame
+
+    def _rank(self, attempt: Attempt) -> float:
+        job, its = attempt.job, attempt.job.part
+        u = self.chance.uniform(job.source, job.number, random.RANK, attempt.number)
+        told = self.env.now, u, len(self.waiting) - 1, job.size, attempt.demand, its.priority, its.weight
+        rank: float = own.rank(self.rule.address, self.frame, *told, attempt.number, job.arrived, job.due)
+        self.rule.check(self.frame)
+        return rank
+
+
 class Fair(Line):
     """Classes take turns, each by its weight: start-time fair queueing of attempts.
 
@@ -156,6 +173,8 @@ class AtRandom(Line):
 
 def line_of(part: Queue, waiting: Waiting, env: simpy.Environment, chance: Chance) -> Line:
     """The line that a queue's discipline says."""
+    if isinstance(part.discipline, own.Own):
+        return ByRule(waiting, env, part.discipline, chance)
     lines: dict[str, Callable[[], Line]] = {
         "fifo": lambda: Line(waiting), "lifo": lambda: Newest(waiting), "priority": lambda: Priority(waiting),
         "edf": lambda: Ranked(waiting, lambda attempt: attempt.job.due),

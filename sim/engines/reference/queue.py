@@ -67,7 +67,8 @@ class BoundedQueue:
     def offer(self, attempt: Attempt) -> bool:
         """Take an attempt in, or turn it away (False). An idle worker takes it at once."""
         workers, door = self.workers, self.door
-        if door is not None and not door.admits(attempt.job, len(self), 0 if workers is None else len(workers.in_hand)):
+        busy, idle = (0, 0) if workers is None else (len(workers.in_hand), len(workers.idle))
+        if door is not None and not door.admits(attempt, len(self), busy, idle, self.capacity):
             self.ledger.reject(attempt)
             return False
         if workers is not None and workers.idle:
