@@ -23,6 +23,7 @@ from backwater.components.breaker import Breaker, Throttle
 from backwater.components.budget import Concurrent, GrpcThrottle, Ratio, TokenBucket
 from backwater.components.client import Client, Proxy, Retry, RetryAfter
 from backwater.components.closed import Closed
+from backwater.components.cron import Cron
 from backwater.components.failures import Failures
 from backwater.components.faults import Fault
 from backwater.components.flow import MMPP
@@ -76,7 +77,7 @@ _LATER = {
 
 __all__ = [
     "Scenario", "load", "loads", "dump", "dumps", "json_schema", "model",
-    "Poisson", "Periodic", "Renewal", "MMPP", "Profile", "Bursts", "Trace", "Closed",
+    "Poisson", "Periodic", "Renewal", "MMPP", "Profile", "Bursts", "Trace", "Cron", "Closed",
     "Job", "Client", "Retry", "RetryAfter", "Proxy", "TokenBucket", "GrpcThrottle", "Ratio", "Concurrent",
     "Breaker", "Throttle", "RateLimiter", "Hedge", "Push", "Poll",
     "Queue", "Memory", "Slowdown", "RateLimit", "Red", "CoDel", "ConcurrencyLimit", "Dagor", "Workers", "Fault",

@@ -17,9 +17,11 @@ from pydantic import Field, model_validator
 from backwater.base import Model
 from backwater.components.arrivals import AnySource, Arrivals, Sources
 from backwater.components.client import Client
+from backwater.components.cron import Cron
 from backwater.components.faults import Fault
 from backwater.components.jobs import Job
 from backwater.components.queue import Queue
+from backwater.components.source import BATCH, Listed
 from backwater.components.trace import Trace
 from backwater.components.workers import Workers
 from backwater.distributions import Law, Linear
@@ -87,10 +89,10 @@ class Scenario(Model):
         backlog = self.queue.backlog
         check(backlog <= places, "queue.backlog", backlog, f"must fit in the queue and the workers, {places:g} places")
         check(len(self.faults) <= FAULTS, "faults", len(self.faults), f"must be at most {FAULTS}")
-        traced = [p.name for p in self.producers if isinstance(p.source, Trace)]
+        traced = [p.name for p in self.producers if isinstance(p.source, Listed)]
         for index, fault in enumerate(self.faults):
             multiplies = fault.kind == "load" and traced
-            check(not multiplies, f"faults.{index}.kind", "load", "must not be load where arrivals are a trace")
+            check(not multiplies, f"faults.{index}.kind", "load", "must not be load where arrivals are a trace or cron")
         self._check_pauses()
         return self._check_names()
 
@@ -121,6 +123,9 @@ class Scenario(Model):
             must = "must come with a timeout where queue.overflow is drop_oldest: nobody is told of what vanishes"
             check(told or client.hedge is None, "client.hedge", "a hedge", must)
             check(not isinstance(timeout, Linear), "client.attempt_timeout", "linear", "must not depend on a trace")
+            if isinstance(producer.source, Cron):
+                most = producer.source.count * producer.scale
+                check(most <= BATCH, "arrivals.scale", producer.scale, f"must leave at most {BATCH:,} jobs at once")
         return self
 
     def _check_size(self, name: str, job: Job) -> None:

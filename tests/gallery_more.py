@@ -1,7 +1,7 @@
-"""More of the gallery: rules of one's own."""
+"""More of the gallery: rules of one's own, and jobs by the clock."""
 
 import own_rules
-from gallery import DISK, TICK, one
+from gallery import DISK, PAIR, STIFF, TICK, one
 
 import backwater as bw
 
@@ -35,6 +35,20 @@ def rules() -> dict[str, bw.Scenario]:
     }.items()}  # fmt: skip
 
 
+def clocks() -> dict[str, bw.Scenario]:
+    """Jobs by cron: from time 0, from half a minute on, across midnight, in company."""
+    return {
+        "cron": one(bw.Cron(expression="* * * * *", count=7, start="2024-01-01 09:59:55"), queue={"capacity": 3},
+                    client={"retry": STIFF}),
+        "cron, by chance": one(bw.Cron(expression="*/1 9 * * MON", start="2024-01-01 09:58:40", count=3, scale=1.5),
+                               "2 s", 2),
+        "cron, twice, and others": bw.Scenario(
+            arrivals={"scale": 0.7, "a": bw.Cron(expression="0-5 0 1 JAN *", count=5), "b": bw.Cron(
+                expression="* * * * *", count=4, start="2024-02-28 23:59:45"), "web": TICK},
+            jobs=PAIR, workers={"service": "400 ms", "count": 2}, queue={"capacity": 4, "overflow": "shed_oldest"}),
+    }  # fmt: skip
+
+
 def more() -> dict[str, bw.Scenario]:
     """All of them by name."""
-    return {**rules()}
+    return {**rules(), **clocks()}

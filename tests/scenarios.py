@@ -94,6 +94,7 @@ def sources() -> st.SearchStrategy:
     return st.sampled_from([
         {"kind": "poisson", "rate": "1/s"}, {"kind": "periodic", "interval": "500 ms"},
         {"kind": "periodic", "interval": "1 s", "jitter": "300 ms"}, {"kind": "renewal", "gap": "250 ms"},
+        {"kind": "cron", "expression": "* * * * *", "count": 4, "start": "2024-01-01 00:00:50"},
         {"kind": "bursts", "base": "0/s", "peak": "5/s", "every": "10 s", "length": "4 s"},
         {"kind": "profile", "points": [["0 s", "0/s"], ["10 s", "4/s"], ["20 s", "0/s"]], "shape": "linear"},
         {"kind": "mmpp", "rates": ["1/s", "6/s"], "sojourns": ["3 s", "1 s"]},

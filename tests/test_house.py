@@ -80,6 +80,7 @@ DOORS = {
     "typer": ["experiments/cli*", "experiments/progress"],
     "rich": ["experiments/cli*", "experiments/progress", "experiments/bench/__main__"],
     "jinja2": ["experiments/report"],
+    "cronsim": ["sim/components/cron"],
     "pydantic": [
         *(f"sim/{name}" for name in ("base", "units", "parametric", "distributions", "components/*")),
         *("sim/scenario", "sim/run", "experiments/experiment"),

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from backwater import random
 from backwater.base import Model, one_of, part_table
 from backwater.components.closed import Closed
+from backwater.components.cron import Cron
 from backwater.components.flow import MMPP
 from backwater.components.source import Array, Source
 from backwater.components.steady import PERIODIC, PROFILE, RENEWAL
@@ -173,7 +174,7 @@ class Profile(_Varying):
         return not self.repeat and self._knots()[2][-1] == 0
 
 
-SOURCES = (Poisson, Periodic, Renewal, MMPP, Profile, Bursts, Trace, Closed)
+SOURCES = (Poisson, Periodic, Renewal, MMPP, Profile, Bursts, Trace, Cron, Closed)
 if TYPE_CHECKING:
     AnySource = Source
 else:

@@ -96,3 +96,14 @@ class Source(Model):
     def peak_rate(self) -> float:
         """The highest rate of jobs that lasts [1/s], before ``scale``."""
         return self.own_peak * self.mean_batch
+
+
+class Listed(Source):
+    """A source whose jobs come at times that are known before, in passes: one, or one after the other."""
+
+    def pass_through(self, turn: int, scale: float, address: tuple[np.uint64, int, int]) -> tuple[Array, Any]:
+        """Times [s] and rows of the jobs of the ``turn``-th pass (0, 1, ...); there may be none.
+
+        ``address`` is (seed, replication, source).
+        """
+        raise NotImplementedError

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import model_validator
 
 from backwater import random
-from backwater.components.source import Array, Source
+from backwater.components.source import Array, Listed
 from backwater.errors import ScenarioError, check, nearest
 from backwater.jit import allocating
 from backwater.tables import read_columns, read_rows
@@ -42,7 +42,7 @@ def thin(gaps, scale, seed, replication, source, first):  # type: ignore[no-unty
     return rows[:n], delays[:n]
 
 
-class Trace(Source):
+class Trace(Listed):
     """Recorded arrivals: a CSV ``file`` with a header, one row per job, in order of time.
 
     time     name of the column with the time of arrival: ISO date and time, or a number in ``unit`` [s]

@@ -18,6 +18,7 @@ from backwater.components.closed import Closed
 from backwater.components.faults import paces
 from backwater.components.notify import Poll
 from backwater.components.own import Own
+from backwater.components.source import Listed
 from backwater.components.steady import MODULATED
 from backwater.components.trace import Trace
 from backwater.components.workers import Workers
@@ -249,8 +250,8 @@ def _faults(scenario: Scenario) -> Records:
 def _fill_sender(record: np.void, producer: Producer, numbers: _Numbers, *, paced: bool) -> None:
     client, source = producer.client, producer.source
     record["plan"] = record["plan_stop"] = NONE
-    if isinstance(source, Trace):
-        record["trace"], record["repeat"] = 1, source.repeat
+    if isinstance(source, Listed):
+        record["trace"], record["repeat"] = 1, not source.may_end
     elif isinstance(source, Closed):
         record["clients"], record["think"] = source.clients, numbers.add(source.think.table)
         record["scale"] = producer.scale

@@ -12,7 +12,7 @@ import numpy as np
 from backwater import jit
 from backwater.books import Fold
 from backwater.components.arrivals import Periodic
-from backwater.components.trace import Trace
+from backwater.components.source import Listed
 from backwater.components.workers import Workers
 from backwater.engines.compiled import faults, kernel, producer, staff
 from backwater.engines.compiled import world as w
@@ -39,7 +39,7 @@ class System:
         base = layout(scenario)
         plan = for_run(base, run, replication, self.fold.records)
         self.world = _new_world(base, plan, self.fold)
-        self.traces = {n: p.source for n, p in enumerate(scenario.producers) if isinstance(p.source, Trace)}
+        self.traces = {n: p.source for n, p in enumerate(scenario.producers) if isinstance(p.source, Listed)}
         self.passes = {n: (0, np.empty(0), np.empty(0, np.int64)) for n in self.traces}
         self.own = base.own
         self.outgrown = (_SLOTS, 0.0)  # the room that jobs or attempts last outgrew, and when [s]
@@ -103,7 +103,7 @@ class System:
         turn, times, rows = self.passes[source]
         address = self.world.plan[0]["seed"], self.replication, source
         times, rows = trace.pass_through(turn, scale, address)
-        while trace.repeat and not len(times):
+        while not trace.may_end and not len(times):
             turn += 1
             times, rows = trace.pass_through(turn, scale, address)
         self.passes[source] = (turn + 1, times, rows)

@@ -14,6 +14,7 @@ import simpy
 from backwater import order, random
 from backwater.components.closed import Closed
 from backwater.components.flow import FLOW, next_unsteady, pace_at
+from backwater.components.source import Listed
 from backwater.components.steady import MODULATED, draw_gaps, next_arrival
 from backwater.components.trace import Trace
 from backwater.distributions import Law, Linear
@@ -121,7 +122,7 @@ class Producer:
 
     def _moments(self) -> Iterator[tuple[float, int]]:
         """When each job comes [s], and its row in a trace; asked for only when the previous job has come."""
-        if isinstance(self.part.source, Trace):
+        if isinstance(self.part.source, Listed):
             yield from self._trace(self.part.source)
             return
         chance, source, env, part = self.jobs.chance, self.jobs.index, self.env, self.part.source
@@ -138,9 +139,9 @@ class Producer:
             yield when, 0
             number += 1
 
-    def _trace(self, trace: Trace) -> Iterator[tuple[float, int]]:
+    def _trace(self, trace: Listed) -> Iterator[tuple[float, int]]:
         turn, address = 0, (self.jobs.chance.seed, self.jobs.chance.replication, self.jobs.index)
-        while turn == 0 or trace.repeat:
+        while turn == 0 or not trace.may_end:
             times, rows = trace.pass_through(turn, self.part.scale, address)
             yield from zip(times.tolist(), rows.tolist(), strict=True)
             turn += 1
