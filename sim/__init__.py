@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from backwater.components.admission import CoDel, ConcurrencyLimit, Dagor, RateLimit, Red
 from backwater.components.arrivals import Bursts, Periodic, Poisson, Profile, Renewal
 from backwater.components.autoscale import Autoscale
+from backwater.components.batch import Batch
 from backwater.components.breaker import Breaker, Throttle
 from backwater.components.budget import Concurrent, GrpcThrottle, Ratio, TokenBucket
 from backwater.components.client import Client, Proxy, Retry, RetryAfter
@@ -80,8 +81,8 @@ __all__ = [
     "Poisson", "Periodic", "Renewal", "MMPP", "Profile", "Bursts", "Trace", "Cron", "Closed",
     "Job", "Client", "Retry", "RetryAfter", "Proxy", "TokenBucket", "GrpcThrottle", "Ratio", "Concurrent",
     "Breaker", "Throttle", "RateLimiter", "Hedge", "Push", "Poll",
-    "Queue", "Memory", "Slowdown", "RateLimit", "Red", "CoDel", "ConcurrencyLimit", "Dagor", "Workers", "Fault",
-    "Failures", "Shifts", "Autoscale",
+    "Queue", "Memory", "Slowdown", "RateLimit", "Red", "CoDel", "ConcurrencyLimit", "Dagor", "Workers", "Batch",
+    "Fault", "Failures", "Shifts", "Autoscale",
     "rule", "Own",
     "Constant", "Exponential", "Erlang", "Gamma", "LogNormal", "Weibull", "HyperExponential", "Pareto", "Uniform",
     "PhaseType", "Empirical", "Histogram", "Mixture", "Scipy", "Linear",

@@ -31,7 +31,8 @@ from backwater.outcome import BINS, COUNTERS, GAUGES, LATENCIES, MAIN, WHOLE, Ou
 from backwater.run import Run
 
 # Of the whole run on their own; the others are split between what the main view holds and what came before it.
-OWN = ("busy_time", "wasted_time", "waited", "memory_time", "held_time", "awaited", "job_attempts", "alive_time")
+OWN = ("busy_time", "wasted_time", "waited", "memory_time", "held_time", "awaited", "job_attempts", "alive_time",
+       "outside_time")  # fmt: skip
 
 
 def new_books(run: Run, deadlines: Array, workers: int) -> Books:

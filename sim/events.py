@@ -65,8 +65,13 @@ def _tell(row: np.ndarray, again: float | None, full: str, say) -> None:  # type
         say(order.ARRIVAL, sent, row, number, f"{hedge}{said}{retry}")
         return
     at_once = taken == accepted and row[11] == 0
-    how = "accepted" if at_once else "waits" if not row[11] else "waits on disk"
-    say(order.ARRIVAL, sent, row, number, f"{hedge}{how}")
+    joins = "accepted" if at_once else "waits" if not row[11] else "waits on disk"
+    if accepted == sent:
+        say(order.ARRIVAL, sent, row, number, f"{hedge}{joins}")
+    else:
+        say(order.ARRIVAL, sent, row, number, "full, held outside")
+        if not math.isnan(accepted):
+            say(order.COMPLETION + 0.45, accepted, row, number, f"let in: {joins}")
     if not math.isnan(taken) and row[11]:
         say(order.COMPLETION + 0.4, taken, row, number, f"taken by worker {row[10]:.0f}, read from disk")
     if not math.isnan(started):
@@ -77,11 +82,15 @@ def _tell(row: np.ndarray, again: float | None, full: str, say) -> None:  # type
         COMPLETED: "completed", ABANDONED_COMPLETED: "completed, but nobody waits for it",
         FAILED: f"ended with an error{retry}",
         REJECTED: f"turned out -> 503{retry}",
-        CANCELLED: f"{why}, {'taken from the queue' if math.isnan(taken) else 'stopped'}{retry}",
+        CANCELLED: f"{why}, {_taken_from(accepted, taken)}{retry}",
         DROPPED: "dropped from the queue, nobody is told",
     }  # fmt: skip
     if outcome != UNFINISHED:
         say(order.COMPLETION, ended, row, number, ends[outcome])
+
+
+def _taken_from(accepted: float, taken: float) -> str:
+    return "given up outside" if math.isnan(accepted) else "taken from the queue" if math.isnan(taken) else "stopped"
 
 
 def _short(seconds: float) -> str:

@@ -157,6 +157,8 @@ def _attempt_over_time(books, job, attempt, result, ended, c):  # type: ignore[n
         if _unwanted(attempt, result):
             whole.wasted_time += ended - taken
             main.wasted_time += counted
+    if accepted > attempt.sent:
+        whole.outside_time += accepted - attempt.sent
     whole.waited += leave - accepted
     if leave >= start and leave - accepted > main.oldest:
         main.oldest = leave - accepted
@@ -229,6 +231,22 @@ def fold_attempt(books, job, attempt, served, result, ended):  # type: ignore[no
         _attempt_in_windows(books, job, attempt, served, result, ended)
 
 
+@inner
+def fold_outside(books, job, attempt, result, ended):  # type: ignore[no-untyped-def]
+    """Fold an attempt that was never let in: its client lost patience outside, or the run has ended."""
+    c = _place(books, job)
+    books.cells[c].outside_time += ended - attempt.sent
+    books.cells[c].awaited += result == o.UNFINISHED
+    first = MAIN * books.places + c if attempt.sent >= books.ends[MAIN, 0] else c
+    for view in range(MAIN, books.ends.shape[0]):
+        if view > MAIN and not books.ends[view, 0] <= job.arrived < books.ends[view, 1]:
+            continue
+        cell = books.cells[first if view == MAIN else view * books.places + c]
+        cell.attempts += 1
+        cell.cancelled += result == o.CANCELLED
+        cell.timed_out += attempt.timed_out > 0
+
+
 @compiled
 def fold_attempts(books, rows):  # type: ignore[no-untyped-def]
     """Fold ATTEMPT_ROW records."""
@@ -236,6 +254,8 @@ def fold_attempts(books, rows):  # type: ignore[no-untyped-def]
         row = rows[n]
         if row.accepted == row.accepted:
             fold_attempt(books, row, row, row.served, row.outcome, row.ended)
+        elif row.outcome != o.REJECTED:
+            fold_outside(books, row, row, row.outcome, row.ended)
         else:
             fold_rejected(books, row, row.sent, row.withheld, row.hedge)
 
@@ -359,7 +379,8 @@ def change(books, now, kind, job_class, by):  # type: ignore[no-untyped-def]
     # Whoever waits does so because all workers are busy: only the end of a service can leave nobody.
     if kind == o.BUSY and by < 0.0 and gauge.value == books.gauges[o.WAITING].value == 0.0:
         clock = books.clock[0]
-        clock.drained = now if clock.drained != clock.drained else clock.drained
+        if clock.drained != clock.drained and books.gauges[o.OUTSIDE].value == 0.0:
+            clock.drained = now
 
 
 @compiled

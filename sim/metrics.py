@@ -140,6 +140,11 @@ def _failed(cells: Cells) -> tuple[Array, Array]:
     return cells.count("resolved") - cells.count("completed"), cells.count("resolved")
 
 
+def _busy_workers(cells: Cells) -> int:
+    """The gauge of busy workers: without batches, that of the attempts that they serve."""
+    return o.BUSY if cells.scenario.workers.batch is None else o.WORKING
+
+
 def _drained(cells: Cells) -> Array:
     none = not cells.scenario.queue.backlog
     return np.array([math.nan if none else done.drained for done in cells.outcomes])
@@ -167,9 +172,12 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in [
     _counts("hedge_ratio", "attempts sent while another of their job was awaited / attempts", "hedges", "attempts"),
     _counts("timeout_ratio", "attempts that timed out / attempts", "timed_out", "attempts"),
     _counts("error_ratio", "services that ended with an error / services completed", "failed", "served"),
-    _counts("cancelled_ratio", "attempts taken from the queue or stopped / attempts", "cancelled", "attempts"),
+    _counts("cancelled_ratio", "attempts given up outside, taken from the queue or stopped / attempts", "cancelled",
+            "attempts"),
     _ratio("utilization", "share", "busy share of the workers on duty, disk reads included",
-           lambda cells: (cells.area(o.BUSY), cells.area(o.WORKERS))),
+           lambda cells: (cells.area(_busy_workers(cells)), cells.area(o.WORKERS))),
+    _ratio("batch_mean", "", "attempts in the hands of a busy worker, over time",
+           lambda cells: (cells.area(o.BUSY), cells.area(_busy_workers(cells)))),
     _counts("wasted_ratio", "share of busy time on work that nobody wants", "wasted_time", "busy_time"),
     *_gauge("queue", "attempts waiting", o.WAITING),
     _ratio("busy_mean", "", "attempts in service, over time", lambda cells: (cells.area(o.BUSY), cells.length)),
@@ -177,6 +185,7 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in [
            lambda cells: (cells.area(o.WAITING) + cells.area(o.BUSY), cells.length)),
     *_gauge("workers", "workers on duty, those included that start up, are under repair or finish their last work",
             o.WORKERS),
+    *_gauge("outside", "attempts held outside a full queue", o.OUTSIDE),
     *_gauge("backoff", "clients between attempts", o.BACKOFF),
     _mean("oldest_max", "time", "age of the oldest waiting attempt, at most", _oldest),
     *_latency("wait", "accepted to start of service"),

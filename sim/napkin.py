@@ -33,13 +33,14 @@ def napkin(scenario: Scenario) -> list[tuple[str, str]]:
 
 
 def kendall(scenario: Scenario) -> str:
-    """Kendall's notation: arrivals / service / workers / places, those in service included."""
+    """Kendall's notation: arrivals / service / workers / places, those in service included; [least,size] of batches."""
     kinds = {type(p.source) for p in scenario.producers}
     single = all(p.source.batch == 1 for p in scenario.producers)
     even = kinds == {Periodic} and len(scenario.producers) == 1
     arrivals = "M" if kinds == {Poisson} and single else "D" if even and single else "G"
     laws = {scenario.service_law(index) for index in range(len(scenario.jobs))}
-    service = _letter(next(iter(laws))) if len(laws) == 1 else "G"
+    service, batch = _letter(next(iter(laws))) if len(laws) == 1 else "G", scenario.workers.batch
+    service += "" if batch is None else f"[{batch.least},{batch.size}]"
     room, count, least = scenario.queue.bounds[0], scenario.workers.most, scenario.workers.least
     places = "" if math.isinf(room) else f"/{count + int(room)}"
     workers = str(count) if least == count else f"{least}..{count}"
@@ -55,11 +56,13 @@ def _letter(law: Law) -> str:
 def peak_load(scenario: Scenario) -> float:
     """Load of first attempts while every source is at its highest rate [1]."""
     work = sum(p.source.peak_rate * p.scale * scenario.mean_service(p) for p in scenario.producers)
-    return work / scenario.workers.capacity if scenario.workers.capacity > 0 else math.inf
+    return scenario.load * work / scenario.work if scenario.work > 0 else 0.0
 
 
 def _load(scenario: Scenario) -> str:
-    text = f"{scenario.load:.3g} from first attempts: {human(scenario.rate, 'rate')}, {scenario.work:.3g} workers' work"
+    rate, work = human(scenario.rate, "rate"), scenario.load * scenario.workers.count
+    text = f"{scenario.load:.3g} from first attempts: {rate}, {work:.3g} workers' work"
+    text += "" if scenario.workers.batch is None else " in full batches"
     peak = peak_load(scenario)
     return text + (f"; {peak:.3g} in bursts" if peak > 1.0001 * scenario.load else "")
 
@@ -117,10 +120,11 @@ def _room(scenario: Scenario) -> list[tuple[str, str]]:
     """Bytes of a full queue against memory, and how long it takes to drain."""
     capacity, memory = scenario.queue.bounds[0], scenario.queue.memory
     out = []
-    rate = scenario.workers.capacity / (scenario.work / scenario.rate) if scenario.work > 0 else math.inf
+    rate = scenario.rate / scenario.load if scenario.load > 0 else math.inf
     if not math.isinf(capacity):
         drain = human(capacity / rate if rate > 0 else math.inf, "time")
-        out.append(("full queue", f"{capacity:,.0f} waiting; drains in {drain} if nothing more comes"))
+        blocks = "; then its producers wait" if scenario.queue.overflow == "block" else ""
+        out.append(("full queue", f"{capacity:,.0f} waiting{blocks}; drains in {drain} if nothing more comes"))
     size = mean_size(scenario)
     if size and memory is not None and memory.limit is not None:
         fit = memory.limit / size

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from backwater.jit import compiled
 
-FAULT, STAFF, DISK, COMPLETION, DELIVERY, POLL, TIMEOUT, RETRY, TURN, HEDGE, ARRIVAL, SAMPLE = range(12)
+FAULT, STAFF, DISK, COMPLETION, BATCH, DELIVERY, POLL, TIMEOUT, RETRY, TURN, HEDGE, ARRIVAL, LINGER, SAMPLE = range(14)
 # Changes of staff at one instant, by what stands where a source does.
 REPAIRED, FAILED, SHIFT, STARTED, LOOK, DECISION = range(6)
 

@@ -30,7 +30,7 @@ ATTEMPT = (
     Column("number", "", "1 for the first attempt of its job"),
     Column("arrived", "s", "when its job arrived"),
     Column("sent", "s", "when it was sent"),
-    Column("accepted", "s", "when it was accepted", "rejected when sent"),
+    Column("accepted", "s", "when it was accepted, after it was sent if it had to wait outside", "never let in"),
     Column("taken", "s", "when a worker took it", "no worker took it"),
     Column("started", "s", "when its service started, the disk read done", "no service"),
     Column("ended", "s", "when it ended; the end of the run if it had not"),
@@ -70,9 +70,12 @@ SERVED = COMPLETED, ABANDONED_COMPLETED, FAILED  # what ends with a whole servic
 JOB_OUTCOMES = ("completed", "gave_up", "dropped", "lost", "dead_lettered", "unfinished")
 JOB_COMPLETED, JOB_GAVE_UP, JOB_DROPPED, JOB_LOST, JOB_DEAD_LETTERED, JOB_UNFINISHED = range(6)
 
-# Changes of state are rows (time [s], gauge, class, by how much); workers on duty are of no class, which is -1.
-GAUGES = ("alive", "waiting", "busy", "backoff", "memory", "disk", "unheard", "workers", "hedging")
-ALIVE, WAITING, BUSY, BACKOFF, MEMORY, DISK, UNHEARD, WORKERS, HEDGING = range(9)
+# Changes of state are rows (time [s], gauge, class, by how much); workers on duty are of no class, which is -1. Workers
+# that serve a batch are working.
+GAUGES = (
+    "alive", "waiting", "busy", "backoff", "memory", "disk", "unheard", "workers", "hedging", "outside", "working",
+)  # fmt: skip
+ALIVE, WAITING, BUSY, BACKOFF, MEMORY, DISK, UNHEARD, WORKERS, HEDGING, OUTSIDE, WORKING = range(11)
 
 # Sums and counts over rows: of attempts by when they were sent; of services and of jobs by when they ended.
 COUNTERS = (
@@ -80,7 +83,7 @@ COUNTERS = (
     "served", "useful", "failed", "duplicates", "busy_time", "wasted_time",
     "waited", "memory_time", "held_time", "awaited",
     "arrived", "unfinished", "resolved", "completed", "gave_up", "dropped", "lost", "dead_lettered",
-    "job_attempts", "on_time", "due", "alive_time",
+    "job_attempts", "on_time", "due", "alive_time", "outside_time",
 )  # fmt: skip
 COUNTER = {name: index for index, name in enumerate(COUNTERS)}
 LATENCIES = ("wait", "sojourn", "latency", "blocked")
@@ -179,14 +182,19 @@ def audit(outcome: Outcome, capacity: float) -> None:
         _equal("attempts sent and rows of attempts", c["job_attempts"], c["attempts"])
         _close("busy time of the workers and the service given", areas[BUSY, index], c["busy_time"])
         _close("Little's law: waiting over time and the sum of waits", areas[WAITING, index], c["waited"])
+        _close("Little's law: outside over time and the times outside", areas[OUTSIDE, index], c["outside_time"])
         _close("Little's law: jobs over time and the sum of their lives", areas[ALIVE, index], c["alive_time"])
         _close("bytes in memory over time and those of the attempts", areas[MEMORY, index], c["memory_time"])
         _close("bytes on disk over time and those of the attempts", areas[DISK, index], c["held_time"])
     lowest = float(min(left.min(), outcome.areas.min()))
     if lowest < 0:
         raise AuditError(f"audit failed: a gauge fell below zero ({lowest:g})")
-    busy, on_duty = areas[BUSY, 0], areas[WORKERS, 0]
-    if busy > on_duty * (1 + 1e-7) or outcome.peaks[WHOLE, BUSY, 0] > outcome.peaks[WHOLE, WORKERS, 0]:
+    batches = outcome.peaks[WHOLE, WORKING, 0] > 0
+    if batches and areas[WORKING, 0] > areas[BUSY, 0] * (1 + 1e-7):
+        raise AuditError("audit failed: workers had batches without attempts")
+    gauge = WORKING if batches else BUSY
+    busy, on_duty = areas[gauge, 0], areas[WORKERS, 0]
+    if busy > on_duty * (1 + 1e-7) or outcome.peaks[WHOLE, gauge, 0] > outcome.peaks[WHOLE, WORKERS, 0]:
         raise AuditError(f"audit failed: workers were busy who were not on duty ({busy:g} s of {on_duty:g} s)")
     most = outcome.peaks[WHOLE, WAITING, 0]
     if most > capacity:

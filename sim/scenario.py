@@ -12,10 +12,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from backwater.base import Model
 from backwater.components.arrivals import AnySource, Arrivals, Sources
+from backwater.components.batch import longest
 from backwater.components.client import Client
 from backwater.components.cron import Cron
 from backwater.components.faults import Fault
@@ -26,9 +28,11 @@ from backwater.components.trace import Trace
 from backwater.components.workers import Workers
 from backwater.distributions import Law, Linear
 from backwater.errors import ScenarioError, check, nearest
+from backwater.quantile import quantile
 from backwater.rules import Rule
 
 CLASSES, FAULTS = 64, 64  # at most
+STEPS = 1000  # in which laws are seen where the longest of several times is asked for
 
 
 class Producer(NamedTuple):
@@ -85,7 +89,7 @@ class Scenario(Model):
                 raise ScenarioError("workers.service", f"is missing, and jobs.{name} has no service", shown=False)
             self._check_law(service, f"jobs.{name}.service" if job.service else "workers.service")
             self._check_size(name, job)
-        places = self.queue.bounds[0] + self.workers.at_first
+        places = self.queue.bounds[0] + self.workers.at_first * self.workers.enough
         backlog = self.queue.backlog
         check(backlog <= places, "queue.backlog", backlog, f"must fit in the queue and the workers, {places:g} places")
         check(len(self.faults) <= FAULTS, "faults", len(self.faults), f"must be at most {FAULTS}")
@@ -93,6 +97,7 @@ class Scenario(Model):
         for index, fault in enumerate(self.faults):
             multiplies = fault.kind == "load" and traced
             check(not multiplies, f"faults.{index}.kind", "load", "must not be load where arrivals are a trace or cron")
+        self._check_batch()
         self._check_pauses()
         return self._check_names()
 
@@ -109,6 +114,23 @@ class Scenario(Model):
             where = f"arrivals.{producer.name}.client" if producer.source.client is not None else "client"
             must = 'must be above 0 where max_attempts is "forever" and attempts can be turned away'
             check(not endless, f"{where}.retry.base", retry.base, must)
+
+    def _check_batch(self) -> None:
+        """Refuse queues in which too few fit for a batch to begin, and hedges beside batches or producers that wait."""
+        least, (room, room_bytes), where = self.workers.enough, self.queue.bounds, "workers.batch.least"
+        check(least - 1 <= room, where, least, f"must be at most queue.capacity + 1 = {room + 1:g}")
+        blocks = self.queue.overflow == "block"
+        if least > 1 and not math.isinf(room_bytes):
+            waits = self.workers.batch.wait is not None  # type: ignore[union-attr]
+            check(not blocks, where, least, "must be 1 where queue.capacity_bytes makes producers wait outside")
+            check(waits, "workers.batch.wait", None, "must be given where capacity_bytes may let in fewer than least")
+        for producer in self.producers:
+            client = producer.client
+            hedges = client.hedge is not None and self.workers.batch is not None
+            check(not hedges, "workers.batch", "a batch", "must not be given where clients hedge")
+            apart = client.hedge is None and client.rate_limiter is None
+            must = "must not be block where clients hedge or have a rate_limiter"
+            check(not blocks or apart, "queue.overflow", "block", must)
 
     def _check_names(self) -> Scenario:
         sent: set[int] = set()
@@ -194,8 +216,38 @@ class Scenario(Model):
 
     @property
     def load(self) -> float:
-        """First attempts' work over what the workers can do, in the long run [1]; see ``Workers.capacity``."""
-        return self.work / self.workers.capacity if self.workers.capacity > 0 else float("inf")
+        """First attempts' work over what the workers can do, in the long run [1]; with full batches.
+
+        See ``Workers.capacity``.
+        """
+        if self.workers.capacity == 0:
+            return math.inf
+        if self.workers.batch is None:
+            return self.work / self.workers.capacity
+        return self.rate * self._full_batch / (self.workers.batch.size * self.workers.capacity)
+
+    @cached_property
+    def _full_batch(self) -> float:
+        """How long a full batch takes on average [s]."""
+        batch, mean = self.workers.batch, self.work / self.rate
+        assert batch is not None
+        if batch.time != "longest":
+            return batch.overhead + (mean if batch.time == "first" else mean * batch.size)
+        ends = np.linspace(0.0, 1.0, STEPS + 1) ** (1.0 / batch.size)  # finest where the longest are
+        times, weights = [], []
+        for producer in self.producers:
+            before, source = 0.0, producer.source
+            for index, share in zip(producer.classes, producer.shares, strict=True):
+                law, weight = self.service_law(index), source.long_run_rate * producer.scale * (share - before)
+                before = share
+                if isinstance(law, Linear):
+                    assert isinstance(source, Trace)  # a scenario refuses anything else
+                    times.append(law.of(source.values))
+                    weights.append(np.full(len(times[-1]), weight / len(times[-1])))
+                else:
+                    times.append(np.array([quantile(law.table, u) for u in (ends[1:] + ends[:-1]) / 2]))
+                    weights.append(weight * np.diff(ends))
+        return batch.overhead + longest(np.concatenate(times), np.concatenate(weights), batch.size)
 
     def mean_service(self, producer: Producer) -> float:
         """Mean service time of the jobs that a source sends [s]."""

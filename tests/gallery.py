@@ -258,5 +258,7 @@ def staff() -> dict[str, bw.Scenario]:
 
 def gallery(folder: Path) -> dict[str, bw.Scenario]:
     """All of them by name; files that they need are written into ``folder``."""
+    from gallery_rooms import batches, blocking
+
     return {**sources(folder), **laws(), **laws_from_files(folder), **clients(), **queues(), **admissions(), **faults(),
-            **staff()}  # fmt: skip
+            **staff(), **blocking(folder), **batches()}  # fmt: skip

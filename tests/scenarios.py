@@ -159,6 +159,18 @@ def staff(draw, count: int) -> dict:
 
 
 @st.composite
+def batches(draw, queue) -> dict:
+    """How workers serve several at once."""
+    batch = {"size": draw(st.integers(1, 5)), "time": draw(st.sampled_from(["longest", "sum", "first"])),
+             "overhead": draw(st.sampled_from(["0 s", "250 ms"]))}  # fmt: skip
+    few = (queue["overflow"] == "block" and queue["capacity_bytes"]) or queue["capacity"] == 0
+    least = draw(st.sampled_from([1] if few else [1, 2]))
+    if batch["size"] >= least > 1:
+        batch |= {"least": least, "wait": draw(st.sampled_from(["0 s", "500 ms"]))}
+    return batch
+
+
+@st.composite
 def scenarios(draw) -> bw.Scenario:
     """A whole scenario; every field of the language varies."""
     jobs = {
@@ -183,7 +195,7 @@ def scenarios(draw) -> bw.Scenario:
             ["fifo", "fifo", "lifo", "priority", "edf", "sjf", "random", "fair", "adaptive_lifo",
              "own_rules:mixed"])),
         "standing": draw(st.sampled_from(["100 ms", "2 s"])), "admission": draw(admissions()),
-        "overflow": draw(st.sampled_from(["reject", "drop_oldest", "shed_oldest"])),
+        "overflow": draw(st.sampled_from(["reject", "drop_oldest", "shed_oldest", "block"])),
         "retry_after": draw(st.sampled_from([None, "1 s"])), "backlog": draw(st.sampled_from([0, 0, 2])),
         "memory": draw(st.sampled_from([None, memory])),
     }  # fmt: skip
@@ -195,8 +207,15 @@ def scenarios(draw) -> bw.Scenario:
     may_end = all(source["kind"] in ("profile", "closed") for source in named)
     workers = {"count": count} if may_end else draw(staff(count))
     queue["backlog"] = min(queue["backlog"], count if "shifts" not in workers else workers["shifts"]["points"][0][1])
+    everybody, apart = draw(clients()), {"hedge", "rate_limiter"}
+    told = [everybody, *(source["client"] for source in arrivals.values() if isinstance(source, dict))]
+    hedged = any(client is not None and client.get("hedge") for client in told)
+    if queue["overflow"] == "block" and any(client is not None and apart & client.keys() for client in told):
+        queue["overflow"] = "reject"
+    if not hedged and workers.keys() == {"count"}:
+        workers["batch"] = draw(st.none() | batches(queue))
     return bw.Scenario(
-        arrivals=arrivals, jobs=jobs, client=draw(clients()), queue=queue,
+        arrivals=arrivals, jobs=jobs, client=everybody, queue=queue,
         faults=draw(st.just([]) | st.lists(faults(), max_size=3)),
         workers={**workers, "service": draw(times.flatmap(laws)),
                  "demand": draw(st.sampled_from(["job", "attempt"])),

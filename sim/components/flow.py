@@ -20,8 +20,11 @@ from backwater.quantile import HEAD
 from backwater.units import Rate, Time
 
 #: turn: arrivals so far; left: jobs of the present arrival that are still to come; late: by how much it is late [s];
-#: phase: the state of an MMPP; phases: how many there were so far; until: when the present one ends [s].
-FLOW = [("turn", "i8"), ("left", "i8"), ("late", "f8"), ("phase", "i8"), ("phases", "i8"), ("until", "f8")]
+#: phase: the state of an MMPP; phases: how many there were so far; until: when the present one ends [s]; due: when
+#: its last job was due, where that came later because its source had to wait [s], else 0.
+FLOW = [
+    ("turn", "i8"), ("left", "i8"), ("late", "f8"), ("phase", "i8"), ("phases", "i8"), ("until", "f8"), ("due", "f8"),
+]  # fmt: skip
 
 
 @compiled
@@ -51,6 +54,7 @@ def _next_paced(plan, paces, flow, now, gap):  # type: ignore[no-untyped-def]
     if kind == PERIODIC:
         late = gap * plan[2]
         gap, flow.late = plan[1] + late - flow.late, late
+        now = flow.due if flow.due > 0.0 else now
     while True:
         pace, until = pace_at(paces, now)
         when = next_arrival(plan, now, 0, gap / pace) if kind == PROFILE else now + gap / pace
@@ -80,6 +84,8 @@ def _next_modulated(plan, paces, flow, now, gap, seed, replication, source):  # 
     """The next arrival of an MMPP: so much of its cumulative rate away."""
     if flow.phases == 0:
         _begin_phase(plan, flow, now, seed, replication, source)
+    while flow.until < now:  # phases go on while their source has to wait
+        _begin_phase(plan, flow, flow.until, seed, replication, source)
     while True:
         pace, until = pace_at(paces, now)
         until, rate = min(until, flow.until), plan[HEAD + flow.phase] * pace
@@ -95,7 +101,7 @@ def next_unsteady(plan, batch, paces, flow, now, number, gap, seed, replication,
     """Time of a source's job of this ``number`` [s], its previous one at ``now``; inf where none comes."""
     if flow.left > 0:
         flow.left -= 1
-        return now
+        return flow.due if flow.due > 0.0 else now
     turn = flow.turn
     flow.turn += 1
     if len(batch) > 0:

@@ -83,7 +83,9 @@ class Queue(Model):
     admission       who is let in, and who is turned out before service: a rate limit, RED, CoDel, an adaptive limit,
                     DAGOR, a rule of one's own; no control unless given
     overflow        who yields when it is full: the new attempt gets the 503 (reject), the oldest waiting one vanishes
-                    (drop_oldest), or the oldest waiting one gets the 503 (shed_oldest)
+                    (drop_oldest), the oldest waiting one gets the 503 (shed_oldest), or the producer waits (block): the
+                    new attempt stays outside, in order of arrival, until there is room, and timeouts go on; a source
+                    sends nothing until its last job is in. One that is larger than capacity_bytes gets the 503
     retry_after     least pause that a 503 asks of the client [s]
     backlog         jobs waiting at time 0; they come from the first source's classes and client
     memory          memory, disk and slowdown
@@ -94,7 +96,7 @@ class Queue(Model):
     discipline: Discipline = "fifo"
     standing: Time = 0.1
     admission: Admission | None = None
-    overflow: Literal["reject", "drop_oldest", "shed_oldest"] = "reject"
+    overflow: Literal["reject", "drop_oldest", "shed_oldest", "block"] = "reject"
     retry_after: Time | None = None
     backlog: int = Field(default=0, ge=0)
     memory: Memory | None = None

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from backwater.base import Model
 from backwater.components.autoscale import Autoscale
+from backwater.components.batch import Batch
 from backwater.components.failures import Failures
 from backwater.components.shifts import WORKERS, Shifts
 from backwater.distributions import Linear, TimeLaw
@@ -41,6 +42,7 @@ class Workers(Model):
     autoscale  how many are on duty by how busy they are
     start_up   time from when shifts or autoscaling call a worker on duty until it takes work [s]; those on duty at
                time 0 are ready, and so is one that is called back while it still finishes what it had in hand
+    batch      how many each serves at once; one unless given
     """
 
     count: int = Field(default=1, ge=1, le=WORKERS)
@@ -51,6 +53,7 @@ class Workers(Model):
     shifts: Shifts | None = None
     autoscale: Autoscale | None = None
     start_up: TimeLaw | None = None
+    batch: Batch | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Workers:
@@ -65,7 +68,14 @@ class Workers(Model):
             check(called, "start_up", law.plain(), "has no meaning without shifts or autoscale")
             check(not isinstance(law, Linear), "start_up", "linear", "must be a random law, not columns of a trace")
             check(law.average < math.inf, "start_up", law.average, "must have a finite mean")
+        comes = self.varies and self.batch is not None
+        check(not comes, "batch", "a batch", "must not be given beside failures, shifts or autoscale")
         return self
+
+    @property
+    def enough(self) -> int:
+        """How many attempts a worker takes at least, if nobody has to wait for too long."""
+        return 1 if self.batch is None else self.batch.least
 
     @property
     def at_first(self) -> int:

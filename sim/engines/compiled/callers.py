@@ -7,6 +7,7 @@ import math
 from backwater import order
 from backwater.components.notify import poll_delay
 from backwater.engines.compiled import calendar, gates, producer, timeouts
+from backwater.engines.compiled.outside import LET_IN
 from backwater.jit import inner
 from backwater.measure import change
 from backwater.outcome import DROPPED, UNHEARD
@@ -28,9 +29,12 @@ def go_on(world, slot):  # type: ignore[no-untyped-def]
 
 
 @inner
-def is_polled(world, slot, result):  # type: ignore[no-untyped-def]
-    """Whether a client will find this result only when it asks; then that is put down."""
+def goes_on(world, slot, result):  # type: ignore[no-untyped-def]
+    """Whether this concerns the caller only, or its client will find it only when it asks; then that is put down."""
     job, now = world.jobs[slot], world.state[0].now
+    if result == LET_IN:
+        go_on(world, slot)
+        return True
     every = world.senders[job.source].poll
     if every != every or not job.heard or result == DROPPED:
         return False

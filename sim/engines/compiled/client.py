@@ -9,6 +9,7 @@ from backwater.components import client as rules
 from backwater.components import own
 from backwater.components.budget import ERROR, REJECTION, TIMEOUT
 from backwater.engines.compiled import (
+    batch,
     calendar,
     callers,
     door,
@@ -16,6 +17,7 @@ from backwater.engines.compiled import (
     hedges,
     ledger,
     limiter,
+    outside,
     producer,
     queue,
     timeouts,
@@ -23,7 +25,7 @@ from backwater.engines.compiled import (
 )
 from backwater.engines.compiled.layout import CANCEL, LEAVE
 from backwater.engines.compiled.world import DROPPED as VANISHED
-from backwater.engines.compiled.world import IN_LINE, NONE, PAUSES, READING, SERVING, WAITING
+from backwater.engines.compiled.world import IN_LINE, NONE, OUTSIDE, PAUSES, READING, SERVING, WAITING
 from backwater.jit import inlined, inner
 from backwater.measure import change
 from backwater.outcome import BACKOFF, COMPLETED, DROPPED, FAILED, JOB_COMPLETED, JOB_DROPPED, JOB_GAVE_UP, REJECTED
@@ -61,7 +63,7 @@ def _send(world, slot):  # type: ignore[no-untyped-def]
     if plan.admission != NONE and not door.admits(world, job):
         ledger.reject(world, job, 0)
         return REJECTED
-    if state.idle > 0:
+    if state.idle > 0 and state.waiting + 1 >= plan.least:
         if plan.admission != NONE:
             door.at_once(world)
         attempt = ledger.new_attempt(world, slot)
@@ -69,10 +71,15 @@ def _send(world, slot):  # type: ignore[no-untyped-def]
     elif queue.make_room(world, job.size):
         attempt = ledger.new_attempt(world, slot)
         queue.accept(world, attempt)
+        if plan.batch:
+            batch.linger(world)
+    elif plan.blocks and job.size <= plan.capacity_bytes:
+        attempt = ledger.new_attempt(world, slot)
+        outside.hold(world, attempt)
     else:
         ledger.reject(world, job, 0)
         return REJECTED
-    if world.senders[job.source].goes_on:
+    if world.senders[job.source].goes_on and world.attempts[attempt].where != OUTSIDE:
         callers.go_on(world, slot)
     else:
         timeouts.watch(world, attempt)
@@ -83,7 +90,7 @@ def _send(world, slot):  # type: ignore[no-untyped-def]
 def learn(world, slot, result, polled):  # type: ignore[no-untyped-def]
     """A client learns what came of its attempt, and goes on; one that polls only once it has ``polled``."""
     job, pause = world.jobs[slot], -1.0
-    if world.senders[job.source].goes_on and not polled and callers.is_polled(world, slot, result):
+    if world.senders[job.source].goes_on and not polled and callers.goes_on(world, slot, result):
         return
     if result == COMPLETED and world.senders[job.source].hedge != NONE:
         _leave_all(world, slot, world.senders[job.source].losers, 0)
@@ -232,6 +239,8 @@ def _withdraw(world, slot, how):  # type: ignore[no-untyped-def]
     attempt = world.attempts[slot]
     if attempt.where == VANISHED:
         ledger.close(world, slot, DROPPED, attempt.ended)
+    elif attempt.where == OUTSIDE:
+        queue.leave_outside(world, slot)
     elif attempt.where == WAITING and how != LEAVE:
         queue.withdraw(world, slot)
 
@@ -239,10 +248,9 @@ def _withdraw(world, slot, how):  # type: ignore[no-untyped-def]
 @inner
 def _stop(world, slot, how):  # type: ignore[no-untyped-def]
     """Stop an attempt in a worker's hands where ``how`` says so; whether that worker must be released."""
-    stops = how == CANCEL and world.attempts[slot].where in (READING, SERVING)
-    if stops:
-        workers.stop(world, slot)
-    return stops
+    if how != CANCEL or world.attempts[slot].where not in (READING, SERVING):
+        return False
+    return workers.stop(world, slot)
 
 
 @inner

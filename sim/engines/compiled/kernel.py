@@ -8,6 +8,7 @@ import numpy as np
 
 from backwater import order
 from backwater.engines.compiled import (
+    batch,
     calendar,
     callers,
     client,
@@ -15,6 +16,7 @@ from backwater.engines.compiled import (
     hedges,
     ledger,
     limiter,
+    outside,
     producer,
     queue,
     staff,
@@ -51,10 +53,14 @@ def compact(world):  # type: ignore[no-untyped-def]
 def _holds(world, when, key, ref):  # type: ignore[no-untyped-def]
     """Whether an event of the calendar still means something."""
     rank, slot = key >> order.RANK_SHIFT, calendar.slot_of(ref)
-    if ref < 0 or rank == order.FAULT or rank == order.ARRIVAL or rank == order.POLL:
+    if ref < 0 or rank in (order.FAULT, order.POLL, order.ARRIVAL, order.LINGER):
         return True
     if rank == order.STAFF:
         return staff.holds(world, key, ref)
+    if world.plan[0].batch and rank <= order.BATCH:
+        its = world.workers[slot]
+        reading = its.ref == ref and world.attempts[its.holds].where == READING
+        return reading if rank == order.DISK else its.ref == ref and calendar.bits(its.due) == when
     if rank == order.RETRY:
         return world.jobs[slot].ref == ref and world.jobs[slot].backing_off == PAUSES
     if rank == order.HEDGE:
@@ -68,7 +74,9 @@ def _holds(world, when, key, ref):  # type: ignore[no-untyped-def]
         return False
     if rank == order.COMPLETION:
         return attempt.where == SERVING and workers.is_due(world, attempt, when)
-    return attempt.wanted == 1 if rank == order.TIMEOUT else attempt.where == READING
+    if rank == order.TIMEOUT:
+        return attempt.wanted == 1 and attempt.listed == IN_CALENDAR
+    return attempt.where == READING
 
 
 @compiled_in
@@ -76,9 +84,9 @@ def spare(world):  # type: ignore[no-untyped-def]
     """How many jobs, attempts, rows or events one event may add."""
     plan, state = world.plan[0], world.state[0]
     # Each one that is evicted may back off, and move the time of the first in the line for tokens. A worker that is
-    # back takes one, whose service may then go on at another speed.
-    evicted = (1 + plan.limited) * state.waiting if plan.evicts or plan.picky else 0
-    return SPARE + 2 * plan.hedges + evicted + (2 * plan.workers if plan.retimes else 0)
+    # back takes one, or a batch, whose service may then go on at another speed.
+    evicted = (1 + plan.limited) * (state.waiting + state.outside) if plan.evicts or plan.picky else 0
+    return SPARE + 2 * plan.hedges + evicted + (2 * plan.workers if plan.retimes else 0) + plan.batch
 
 
 @inlined
@@ -133,7 +141,8 @@ def _next_evicted(world):  # type: ignore[no-untyped-def]
 
 @inner
 def _seldom(world, when, key, ref):  # type: ignore[no-untyped-def]
-    """A fault, a change of staff, a poll, a hedge, a token, the end of a disk read, or a job of a closed population.
+    """What happens seldom: a fault, a change of staff, a poll, a hedge, a token, what batches need, the end of a disk
+    read, or a job of a closed population.
 
     Returns the slot of a job to send, that of one whose client learns something, or NONE, and what that learns.
     """
@@ -148,6 +157,10 @@ def _seldom(world, when, key, ref):  # type: ignore[no-untyped-def]
         return producer.think_over(world, ref), NONE, COMPLETED
     elif rank == order.POLL:
         return NONE, slot, callers.poll(world, slot)
+    elif rank == order.LINGER:
+        workers.has_lingered(world)
+    elif world.plan[0].batch and rank <= order.BATCH:
+        _batch(world, rank, ref)
     elif rank == order.HEDGE and hedges.is_due(world.jobs[slot], ref, when, key):
         return slot if hedges.is_paid(world, slot) else NONE, NONE, COMPLETED
     elif rank == order.TURN:
@@ -159,6 +172,28 @@ def _seldom(world, when, key, ref):  # type: ignore[no-untyped-def]
     else:
         world.state[0].stale -= 1
     return NONE, NONE, COMPLETED
+
+
+@inner
+def _batch(world, rank, ref):  # type: ignore[no-untyped-def]
+    """The reads of a batch have ended, or its service."""
+    worker = calendar.slot_of(ref)
+    its = world.workers[worker]
+    if its.ref == ref and rank == order.DISK:
+        batch.serve(world, worker)
+    elif its.ref == ref and its.due == world.state[0].now:
+        workers.complete_batch(world, worker)
+    else:
+        world.state[0].stale -= 1
+
+
+@inlined
+def _end_event(world):  # type: ignore[no-untyped-def]
+    """What has changed in an event takes effect: the speed of services, sources that no longer wait."""
+    if world.plan[0].retimes:
+        workers.settle(world)
+    if world.state[0].freed:
+        producer.go_on(world)
 
 
 @kernel
@@ -208,14 +243,15 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
         if sent != NONE:
             result = client.send(world, sent)
             told = NONE if result == NONE else sent
+            if plan.blocks:
+                outside.sent(world, sent)
         if told == NONE:
             told, result = _next_evicted(world)
         while told != NONE:
             client.learn(world, told, result, polled)
             told, result = _next_evicted(world)
             polled = False
-        if plan.retimes:
-            workers.settle(world)
+        _end_event(world)
         if state.arrived >= plan.arrivals:
             return ENDED
         if state.refill != NONE:

@@ -14,6 +14,7 @@ import numpy as np
 
 from backwater import random
 from backwater.components.admission import Dagor, memory_of, params_of
+from backwater.components.batch import TIMES
 from backwater.components.closed import Closed
 from backwater.components.faults import paces
 from backwater.components.notify import Poll
@@ -35,8 +36,8 @@ DISCIPLINES = {
     "fifo": FIFO, "lifo": LIFO, "adaptive_lifo": ADAPTIVE_LIFO, "priority": PRIORITY, "random": RANDOM, "edf": EDF,
     "sjf": SJF, "fair": FAIR,
 }  # fmt: skip
-REJECT, DROP_OLDEST, SHED_OLDEST = range(3)
-OVERFLOWS = {"reject": REJECT, "drop_oldest": DROP_OLDEST, "shed_oldest": SHED_OLDEST}
+REJECT, DROP_OLDEST, SHED_OLDEST, BLOCK = range(4)
+OVERFLOWS = {"reject": REJECT, "drop_oldest": DROP_OLDEST, "shed_oldest": SHED_OLDEST, "block": BLOCK}
 NEVER, AT_START, AT_ARRIVAL, NOW = range(4)
 SLOWDOWNS = {"start": AT_START, "arrival": AT_ARRIVAL, "now": NOW}
 WORKERS_DOWN, WORKERS_SLOW, DISK_SLOW, ERRORS, LOAD = range(5)
@@ -48,18 +49,20 @@ IN_HAND = {"pause": PAUSE, "finish": FINISH, "restart": RESTART}
 LEAVE, CANCEL_WAITING, CANCEL = range(3)
 ON_TIMEOUT = {"leave": LEAVE, "cancel_waiting": CANCEL_WAITING, "cancel": CANCEL}
 
-#: The queue, the workers and the run. evicts: whether the oldest may have to yield; once: one demand per job; retimes:
-#: whether a service may go on at another speed, or workers come and go; skips: what nobody waits for; picky: or whether
-#: some may not be taken at all; admission: parameters of the rules in ``numbers``, their memory from admission_at to
-#: admission_stop in ``gates``; user: one uniform per job decides, not one per attempt; admitter, ranker: where the
-#: machine code of a rule of one's own begins, 0 without one, and ranker_at what it shares with the engine in ``gates``;
-#: paces .. paces_stop: what faults multiply the load by; workers: how many there are, at_first: how many of them are on
-#: duty at time 0; up, repair, start_up: where these laws begin; in_hand: what those do that fail; shifts ..
-#: shifts_stop, autoscale: parameters of the rules in ``numbers``, the autoscaler's memory at autoscale_at in ``gates``;
-#: hedges: of one call, at most; limited: whether any client has a limiter.
+#: The queue, the workers and the run. evicts: whether the oldest may have to yield; blocks: or whether the producer
+#: waits; once: one demand per job; retimes: whether a service may go on at another speed, or workers come and go;
+#: skips: what nobody waits for; picky: or whether some may not be taken at all; admission: parameters of the rules
+#: in ``numbers``, their memory from admission_at to admission_stop in ``gates``; user: one uniform per job decides,
+#: not one per attempt; admitter, ranker: where the machine code of a rule of one's own begins, 0 without one, and
+#: ranker_at what it shares with the engine in ``gates``; paces .. paces_stop: what faults multiply the load by;
+#: workers: how many there are, at_first: how many of them are on duty at time 0; up, repair, start_up: where these
+#: laws begin; in_hand: what those do that fail; shifts .. shifts_stop, autoscale: parameters of the rules in
+#: ``numbers``, the autoscaler's memory at autoscale_at in ``gates``; hedges: of one call, at most; limited: whether
+#: any client has a limiter; batch: how many a worker serves at once, 0 without batches; least, linger, together,
+#: overhead: see there.
 PLAN = np.dtype([
     ("seed", "u8"), ("replication", "i8"), ("sources", "i8"), ("most_classes", "i8"), ("once", "i8"), ("sized", "i8"),
-    ("bounded", "i8"), ("evicts", "i8"), ("discipline", "i8"), ("overflow", "i8"),
+    ("bounded", "i8"), ("evicts", "i8"), ("blocks", "i8"), ("discipline", "i8"), ("overflow", "i8"),
     ("slowdown", "i8"), ("slow_above", "i8"), ("slow_factor", "f8"), ("capacity", "f8"), ("capacity_bytes", "f8"),
     ("limit", "f8"), ("write", "f8"), ("read", "f8"), ("bandwidth", "f8"), ("retry_after", "f8"),
     ("workers", "i8"), ("retimes", "i8"), ("skips", "i8"), ("picky", "i8"),
@@ -67,17 +70,19 @@ PLAN = np.dtype([
     ("admitter", "i8"), ("ranker", "i8"), ("ranker_at", "i8"),
     ("paces", "i8"), ("paces_stop", "i8"), ("at_first", "i8"), ("up", "i8"), ("repair", "i8"), ("in_hand", "i8"),
     ("start_up", "i8"), ("shifts", "i8"), ("shifts_stop", "i8"), ("autoscale", "i8"), ("autoscale_at", "i8"),
+    ("batch", "i8"), ("least", "i8"), ("linger", "f8"), ("together", "i8"), ("overhead", "f8"),
     ("arrivals", "i8"), ("backlog", "i8"), ("records", "i8"), ("hedges", "i8"), ("limited", "i8"),
 ])  # fmt: skip
-#: A source and its client. plan .. plan_stop: its plan of arrivals; classes: how many it sends; patience: where the law
-#: begins; constant: patience that is always the same [s]; policy: of retries; expires: it has a timeout of any kind;
-#: batch .. batch_stop: how many jobs come at once; unsteady: see ``components.flow``; clients, think: of a closed
-#: population, how many, and where the law begins; scale: of its rate; gated: it has a budget, breaker, throttle or
-#: limiter, each of which has its parameters at its name in ``numbers`` and its memory at ``*_at`` in ``gates``; proxy:
-#: its policy; rejected_*: the policy after a 503; honours, exactly, hint_*: how it takes what that asks for; hedge:
-#: where the law of the time until another attempt begins; hedges: how many of a call; losers: as on_timeout; goes_on:
-#: its caller does, once a job is accepted; poll: how often it asks for the result [s], NaN where it is told; own_at,
-#: own_proxy_at: what a policy's rule of one's own shares with the engine in ``gates``.
+#: A source and its client. plan .. plan_stop: its plan of arrivals; classes: how many it sends; patience: where the
+#: law begins; constant: patience that is always the same [s]; policy: of retries; expires: it has a timeout of any
+#: kind; batch .. batch_stop: how many jobs come at once; unsteady: see ``components.flow``; clients, think: of a
+#: closed population, how many, and where the law begins; scale: of its rate; gated: it has a budget, breaker,
+#: throttle or limiter, each of which has its parameters at its name in ``numbers`` and its memory at ``*_at`` in
+#: ``gates``; proxy: its policy; rejected_*: the policy after a 503; honours, exactly, hint_*: how it takes what that
+#: asks for; hedge: where the law of the time until another attempt begins; hedges: how many of a call; losers: as
+#: on_timeout; goes_on: its caller does, once a job is accepted; poll: how often it asks for the result [s], NaN
+#: where it is told; own_at, own_proxy_at: what a policy's rule of one's own shares with the engine in ``gates``;
+#: waits: it sends nothing while the first attempt of its last job is outside.
 SENDER = np.dtype([
     ("plan", "i8"), ("plan_stop", "i8"), ("trace", "i8"), ("repeat", "i8"), ("classes", "i8"),
     ("patience", "i8"), ("constant", "f8"), ("total_timeout", "f8"), ("on_timeout", "i8"), ("policy", "i8"),
@@ -87,7 +92,7 @@ SENDER = np.dtype([
     ("limiter", "i8"), ("limiter_at", "i8"), ("hedge", "i8"), ("hedges", "i8"), ("losers", "i8"),
     ("proxy", "i8"), ("rejected_policy", "i8"), ("rejected_proxy", "i8"), ("honours", "i8"), ("exactly", "i8"),
     ("hint_most", "f8"), ("hint_beyond", "f8"), ("goes_on", "i8"), ("poll", "f8"),
-    ("own_at", "i8"), ("own_proxy_at", "i8"),
+    ("own_at", "i8"), ("own_proxy_at", "i8"), ("waits", "i8"),
 ])  # fmt: skip
 #: A class as a source sends it. share: cumulative; level: of priority, among those that there are; service, size: where
 #: the law begins; *_column: where its value for each row of a trace is.
@@ -156,6 +161,7 @@ def layout(scenario: Scenario) -> Layout:
     senders[-1]["plan"], senders[-1]["trace"], senders[-1]["clients"] = NONE, 0, 0
     plan = _plan(scenario, most)
     plan["hedges"] = senders["hedges"].max()
+    senders[:-1]["waits"] = plan["blocks"] * (senders[:-1]["clients"] == 0)
     gates = _gates(senders, producers, numbers)
     plan["limited"] = (senders["limiter"] != NONE).any()
     gates = np.concatenate([gates, _admission(plan[0], scenario, len(gates), numbers)])
@@ -301,7 +307,8 @@ def _plan(scenario: Scenario, most_classes: int) -> Records:
     record["bounded"] = not math.isinf(min(capacity, capacity_bytes))
     record["discipline"] = OWN if isinstance(queue.discipline, Own) else DISCIPLINES[queue.discipline]
     record["overflow"] = OVERFLOWS[queue.overflow]
-    record["evicts"] = record["bounded"] and queue.overflow != "reject"
+    record["blocks"] = record["bounded"] and queue.overflow == "block"
+    record["evicts"] = record["bounded"] and queue.overflow in ("drop_oldest", "shed_oldest")
     record["backlog"], record["standing"] = queue.backlog, queue.standing
     record["retry_after"] = queue.retry_after or 0.0
     record["limit"] = math.inf if memory is None else memory.bound
@@ -313,6 +320,10 @@ def _plan(scenario: Scenario, most_classes: int) -> Records:
     record["workers"], record["skips"] = scenario.workers.most, scenario.workers.abandoned == "skip"
     paces = any(part.kind in ("workers_down", "workers_slow") for part in scenario.faults)
     record["retimes"] = paces or record["slowdown"] == NOW or scenario.workers.varies
+    record["least"], batch = scenario.workers.enough, scenario.workers.batch
+    if batch is not None:
+        record["batch"], record["linger"], record["together"] = batch.size, batch.patience, TIMES[batch.time]
+        record["overhead"] = batch.overhead
     return plan
 
 

@@ -7,7 +7,7 @@ import math
 from backwater.engines.compiled.calendar import new_ref
 from backwater.engines.compiled.world import FREE, NONE
 from backwater.jit import inlined, inner
-from backwater.measure import change, fold_attempt, fold_job, fold_rejected
+from backwater.measure import change, fold_attempt, fold_job, fold_outside, fold_rejected
 from backwater.outcome import ALIVE, JOB_UNFINISHED, REJECTED
 
 
@@ -52,9 +52,16 @@ def reject(world, job, withheld):  # type: ignore[no-untyped-def]
 @inlined
 def finish(world, slot, served, result, ended):  # type: ignore[no-untyped-def]
     """Write down an attempt that has ended, and free its slot."""
+    attempt = world.attempts[slot]
+    fold_attempt(world.books, world.jobs[attempt.job], attempt, served, result, ended)
+    _forget(world, slot, served, result, ended)
+
+
+@inlined
+def _forget(world, slot, served, result, ended):  # type: ignore[no-untyped-def]
+    """Keep the row of an attempt that is folded, where rows are recorded, and free its slot."""
     state, attempt = world.state[0], world.attempts[slot]
     job = world.jobs[attempt.job]
-    fold_attempt(world.books, job, attempt, served, result, ended)
     if world.plan[0].records:
         _keep_attempt(world, job, attempt, served, result, ended)
     attempt.ref, attempt.where, attempt.newer = NONE, FREE, state.free_attempt
@@ -68,7 +75,12 @@ def finish(world, slot, served, result, ended):  # type: ignore[no-untyped-def]
 @inner
 def close(world, slot, result, ended):  # type: ignore[no-untyped-def]
     """Write down an attempt that has ended without a service, and free its slot."""
-    finish(world, slot, 0, result, ended)
+    attempt = world.attempts[slot]
+    if attempt.accepted == attempt.accepted:
+        finish(world, slot, 0, result, ended)
+    else:
+        fold_outside(world.books, world.jobs[attempt.job], attempt, result, ended)
+        _forget(world, slot, 0, result, ended)
 
 
 @inlined

@@ -28,8 +28,8 @@ def _put_down(world, source):  # type: ignore[no-untyped-def]
     """When the first of those that wait may have a token."""
     its, now = world.sources[source], world.state[0].now
     first = world.jobs[its.first_in_line]
-    its.due = now + _token_due(world, source)
-    calendar.add(world, its.due, order.at(order.TURN, first.place, first.attempts), first.ref)
+    its.token_due = now + _token_due(world, source)
+    calendar.add(world, its.token_due, order.at(order.TURN, first.place, first.attempts), first.ref)
 
 
 @inner
@@ -89,7 +89,7 @@ def is_due(world, ref, when):  # type: ignore[no-untyped-def]
     """Whether an event of a job that waited still means something."""
     slot = calendar.slot_of(ref)
     its = world.sources[world.jobs[slot].source]
-    return world.jobs[slot].ref == ref and its.first_in_line == slot and calendar.bits(its.due) == when
+    return world.jobs[slot].ref == ref and its.first_in_line == slot and calendar.bits(its.token_due) == when
 
 
 @inner
@@ -116,6 +116,6 @@ def hears(world, job, rejected):  # type: ignore[no-untyped-def]
         return
     params = world.numbers[sender.limiter : sender.limiter + rules.PARAMS]
     rules.limiter_hears(params, world.gates[sender.limiter_at : sender.limiter_at + rules.MEMORY], now, rejected)
-    if its.first_in_line != NONE and now + _token_due(world, job.source) < its.due:
+    if its.first_in_line != NONE and now + _token_due(world, job.source) < its.token_due:
         world.state[0].stale += 1
         _put_down(world, job.source)

@@ -94,7 +94,7 @@ def _next_known(world, source):  # type: ignore[no-untyped-def]
     if its.at < its.stop:
         return world.trace_times[its.at]
     if sender.repeat:
-        world.state[0].refill = source
+        world.state[0].refill, its.spent = source, 1
     return math.inf
 
 
@@ -123,18 +123,28 @@ def _next(world, source):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def _comes(world, source):  # type: ignore[no-untyped-def]
+    """When the next job of a source comes [s]: one that waits sends at once what its timetable had for before."""
+    now, when, its = world.state[0].now, _next(world, source), world.sources[source]
+    if world.senders[source].waits:
+        its.due = when if when < now else 0.0
+        when = max(when, now)
+    # As the reference counts: now + (when - now), which rounding may part from ``when``.
+    return now + (when - now)
+
+
+@inlined
 def _place(world, source):  # type: ignore[no-untyped-def]
     return order.key(order.ARRIVAL, source, world.sources[source].number, 0)
 
 
 @inlined
 def arrive(world):  # type: ignore[no-untyped-def]
-    """The first of the arrivals happens; its source's next one is put down. Returns the job's slot."""
+    """The first of the arrivals happens; its source's next one is put down, unless it waits. Returns the job's slot."""
     state, source = world.state[0], world.arrivals.events[0].ref
     slot = make(world, source)
     state.arrived += 1
-    # As the reference counts: now + (when - now), which rounding may part from ``when``.
-    time = state.now + (_next(world, source) - state.now)
+    time = math.inf if world.senders[source].waits else _comes(world, source)
     calendar.replace(world.arrivals, time, _place(world, source), source)
     timeouts.limit(world, slot)
     return slot
@@ -170,11 +180,20 @@ def populate(world, source):  # type: ignore[no-untyped-def]
 
 @compiled
 def put_down(world, source):  # type: ignore[no-untyped-def]
-    """Put down a source's first arrival, or the first of another pass through its trace."""
-    now, arrivals = world.state[0].now, world.arrivals
-    time = now + (_next(world, source) - now)
+    """Put down a source's first arrival, the first of another pass through its trace, or the next one after a wait."""
+    arrivals, time = world.arrivals, _comes(world, source)
     for at in range(arrivals.size[0]):
         if arrivals.events[at].ref == source:
             calendar.replace_at(arrivals, at, time, _place(world, source), source)
             return
     calendar.push(arrivals, time, _place(world, source), source)
+
+
+@inner
+def go_on(world):  # type: ignore[no-untyped-def]
+    """Sources that waited for their last job to be let in put down the next one."""
+    world.state[0].freed = 0
+    for source in range(len(world.sources)):
+        if world.sources[source].freed:
+            world.sources[source].freed = 0
+            put_down(world, source)

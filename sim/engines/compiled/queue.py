@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from backwater.components.memory import disk_wait, fits, slowed
 from backwater.components.queue import has_room
-from backwater.engines.compiled import door, hedges, ledger, lines, timeouts
-from backwater.engines.compiled.layout import AT_ARRIVAL, AT_START, FAIR, FIFO, LIFO, REJECT, SHED_OLDEST
+from backwater.engines.compiled import door, hedges, ledger, lines, outside, timeouts
+from backwater.engines.compiled.layout import AT_ARRIVAL, AT_START, FAIR, FIFO, LIFO, SHED_OLDEST
 from backwater.engines.compiled.world import DROPPED as VANISHED
 from backwater.engines.compiled.world import NONE, WAITING
 from backwater.jit import inlined, inner
@@ -35,9 +37,9 @@ def _yield_oldest(world, size):  # type: ignore[no-untyped-def]
 def make_room(world, size):  # type: ignore[no-untyped-def]
     """Whether there is room for ``size`` more bytes, after the oldest have yielded where the rule says so."""
     plan = world.plan[0]
-    if not plan.bounded or _room(world, size):
+    if not plan.bounded or (_room(world, size) and world.state[0].outside == 0):
         return True
-    return plan.overflow != REJECT and _yield_oldest(world, size)
+    return plan.evicts and _yield_oldest(world, size)
 
 
 @inner
@@ -62,12 +64,19 @@ def _evict(world, slot, result):  # type: ignore[no-untyped-def]
         attempt.where, attempt.ended = VANISHED, state.now
         return  # its client does not know, waits until its timeout, and closes the row then
     if attempt.wanted and _tells(world, slot, result):
-        if state.evicted == NONE:
-            state.evicted = attempt.job
-        else:
-            world.jobs[state.last_evicted].next = attempt.job
-        state.last_evicted, job.next, job.verdict = attempt.job, NONE, result
+        tell(world, attempt.job, result)
     ledger.close(world, slot, result, state.now)
+
+
+@inner
+def tell(world, of, result):  # type: ignore[no-untyped-def]
+    """The client of the job in slot ``of`` will learn what came of its attempt, in this event and after others."""
+    state, job = world.state[0], world.jobs[of]
+    if state.evicted == NONE:
+        state.evicted = of
+    else:
+        world.jobs[state.last_evicted].next = of
+    state.last_evicted, job.next, job.verdict = of, NONE, result
 
 
 @inlined
@@ -155,7 +164,7 @@ def take(world):  # type: ignore[no-untyped-def]
     elif state.waiting > 0:
         slot = _next(world)
     if slot == NONE:
-        return NONE
+        return _from_outside(world) if state.outside > 0 else NONE
     if plan.slowdown == AT_START:
         world.attempts[slot].factor = slowed(state.waiting, plan.slow_above, plan.slow_factor)
     if plan.discipline == FAIR:
@@ -188,6 +197,49 @@ def remove(world, slot, keep_on_disk):  # type: ignore[no-untyped-def]
             change(world.books, state.now, MEMORY, job.job_class, -job.size)
         elif not keep_on_disk:
             leave_disk(world, attempt)
+    if state.outside > 0:
+        _let_in(world)
+
+
+@inner
+def _let_in(world):  # type: ignore[no-untyped-def]
+    """Those outside come in, one after the other, as long as there is room."""
+    state = world.state[0]
+    while state.outside > 0:
+        slot = state.first_outside
+        if not _room(world, world.jobs[world.attempts[slot].job].size):
+            return
+        _come_in(world, slot)
+        accept(world, slot)
+
+
+@inner
+def _come_in(world, slot):  # type: ignore[no-untyped-def]
+    """One who was outside is accepted, and told if it goes on then."""
+    outside.leave(world, slot)
+    attempt = world.attempts[slot]
+    if world.senders[world.jobs[attempt.job].source].goes_on:
+        timeouts.stop(world, attempt)
+        tell(world, attempt.job, outside.LET_IN)
+
+
+@inner
+def _from_outside(world):  # type: ignore[no-untyped-def]
+    """A worker takes the first one outside, where nobody may wait inside."""
+    slot = world.state[0].first_outside
+    _come_in(world, slot)
+    if world.plan[0].admission != NONE:
+        door.at_once(world)
+    return slot
+
+
+@inner
+def leave_outside(world, slot):  # type: ignore[no-untyped-def]
+    """Its client has waited outside for long enough."""
+    outside.leave(world, slot)
+    world.attempts[slot].accepted = np.nan
+    ledger.close(world, slot, CANCELLED, world.state[0].now)
+    _let_in(world)
 
 
 @inlined

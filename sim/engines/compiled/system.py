@@ -55,7 +55,9 @@ class System:
             if code == kernel.ROOM:
                 self._grow()
             elif code == kernel.PASS:
-                self._next_pass(int(self.world.state["refill"][0]))
+                for source in self.traces:
+                    if self.world.sources[source]["spent"]:
+                        self._next_pass(source)
             elif code == kernel.LATER and until < self.run.end:
                 until = self._make_room(2.0 * until)
             elif code != kernel.PAUSED:
@@ -109,7 +111,7 @@ class System:
         self.passes[source] = (turn + 1, times, rows)
         self._place_traces()
         self.world.state["refill"] = w.NONE
-        self.world.sources[source]["at"] = self.world.sources[source]["first"]
+        self.world.sources[source]["at"], self.world.sources[source]["spent"] = self.world.sources[source]["first"], 0
         producer.put_down(self.world, source)
 
     def _place_traces(self) -> None:
@@ -183,14 +185,15 @@ def _new_world(base: Layout, plan: w.Records, fold: Fold) -> w.World:
     sources, workers, at_first = len(base.senders), int(plan["workers"][0]), int(plan["at_first"][0])
     state, drawn, idle = alone(1, w.STATE), alone(sources, w.DRAWN), alone(workers, np.int64)
     timeouts, levels = alone(2 * sources, w.TIMEOUTS), alone(base.levels, w.LEVEL)
-    for name in ("oldest", "newest", "evicted", "last_evicted", "refill"):
+    for name in ("oldest", "newest", "evicted", "last_evicted", "refill", "first_outside", "last_outside"):
         state[name] = w.NONE
     state["free_jobs"] = state["free_attempts"] = _SLOTS
     state["arrived"] = -plan["backlog"]  # whose jobs do not count among those that a run asks for
     state["idle"] = state["called"] = at_first
     idle[:] = np.arange(workers)
     state["disk_factor"] = state["slowed"] = 1.0
-    pool, broken = alone(workers if plan["retimes"][0] else 0, w.WORKER), alone(len(base.faults), w.FAULT)
+    held = workers if plan["retimes"][0] or plan["batch"][0] else 0
+    pool, broken = alone(held, w.WORKER), alone(len(base.faults), w.FAULT)
     pool["pace"] = pool["speed"] = 1.0
     pool["holds"], broken[:] = w.NONE, base.faults
     pool["ready"] = np.arange(len(pool)) < at_first

@@ -70,6 +70,18 @@ def watch(world, slot):  # type: ignore[no-untyped-def]
 def unwatch(world, attempt):  # type: ignore[no-untyped-def]
     """The client no longer waits for an attempt."""
     attempt.wanted = 0
+    _stop(world, attempt)
+
+
+@inner
+def stop(world, attempt):  # type: ignore[no-untyped-def]
+    """The client will wait for an attempt for as long as it takes."""
+    _stop(world, attempt)
+    attempt.listed = 0
+
+
+@inlined
+def _stop(world, attempt):  # type: ignore[no-untyped-def]
     if attempt.listed == IN_LIST:
         _unlink(world, world.attempts, 2 * world.jobs[attempt.job].source, attempt)
     elif attempt.listed == IN_CALENDAR:

@@ -8,7 +8,7 @@ from backwater import order, random
 from backwater.components.faults import fails
 from backwater.components.memory import slowed
 from backwater.components.workers import service_end, work_left
-from backwater.engines.compiled import autoscale, calendar, door, hedges, ledger, queue, timeouts
+from backwater.engines.compiled import autoscale, batch, calendar, door, hedges, ledger, queue, timeouts
 from backwater.engines.compiled.layout import NOW
 from backwater.engines.compiled.world import NONE, READING, SERVING
 from backwater.jit import inlined, inner
@@ -51,7 +51,10 @@ def _lowest_idle(world):  # type: ignore[no-untyped-def]
 @inlined
 def call(world, slot):  # type: ignore[no-untyped-def]
     """Hand an attempt to an idle worker."""
-    _hold(world, slot, _lowest_idle(world))
+    if world.plan[0].batch:
+        batch.begin(world, _lowest_idle(world), slot)
+    else:
+        _hold(world, slot, _lowest_idle(world))
 
 
 @inlined
@@ -125,7 +128,10 @@ def settle(world):  # type: ignore[no-untyped-def]
             left = work_left(its.left, its.since, state.now, its.speed)
             state.stale += its.due < np.inf
             its.speed = speed
-            _go_on(world, world.attempts[its.holds], left)
+            if plan.batch:
+                batch.go_on(world, worker, left)
+            else:
+                _go_on(world, world.attempts[its.holds], left)
         its.speed = speed
 
 
@@ -139,7 +145,7 @@ def strike(world, worker, pace, off):  # type: ignore[no-untyped-def]
     if off:
         _leave_idle(world, worker)
     else:
-        free(world, worker)
+        release(world, worker)
 
 
 @inner
@@ -173,11 +179,22 @@ def free(world, worker):  # type: ignore[no-untyped-def]
         if world.workers[worker].off:
             _leave_duty(world, worker)
             return
+    if world.plan[0].batch:
+        if not batch.goes_on(world, worker):
+            _rest(world, worker)
+            batch.linger(world)
+        return
     slot = queue.take(world)
     if slot != NONE:
         _hold(world, slot, worker)
     else:
         _rest(world, worker)
+
+
+@inner
+def release(world, worker):  # type: ignore[no-untyped-def]
+    """A worker has been stopped, is back, or has done with a batch: it takes whoever is next, or rests."""
+    free(world, worker)
 
 
 @inlined
@@ -186,8 +203,16 @@ def complete(world, slot):  # type: ignore[no-untyped-def]
 
     Returns the slot of the job whose client has its answer, or NONE; and what that learns.
     """
+    worker = world.attempts[slot].worker
+    of, result = _complete(world, slot)
+    free(world, worker)
+    return of, result
+
+
+@inlined
+def _complete(world, slot):  # type: ignore[no-untyped-def]
     state, attempt = world.state[0], world.attempts[slot]
-    of, worker, wanted = attempt.job, attempt.worker, attempt.wanted == 1
+    of, wanted = attempt.job, attempt.wanted == 1
     job, hedged = world.jobs[of], world.senders[world.jobs[of].source].hedge != NONE
     job.served += 1
     if wanted:
@@ -203,8 +228,31 @@ def complete(world, slot):  # type: ignore[no-untyped-def]
         wanted = hedges.hears(world, slot, result)
     ledger.finish(world, slot, job.served, result, state.now)
     count(world, BUSY, job.job_class, -1.0)
-    free(world, worker)
     return of if wanted else NONE, result
+
+
+@inner
+def complete_batch(world, worker):  # type: ignore[no-untyped-def]
+    """The service of a batch ends, and its worker goes on."""
+    slot = world.workers[worker].holds
+    while slot != NONE:
+        following = world.attempts[slot].newer
+        of, result = _complete(world, slot)
+        if of != NONE:
+            queue.tell(world, of, result)
+        slot = following
+    batch.end(world, worker)
+    release(world, worker)
+
+
+@inner
+def has_lingered(world):  # type: ignore[no-untyped-def]
+    """The oldest may have waited for long enough for a batch, however small."""
+    state = world.state[0]
+    state.lingers = 0
+    if state.idle > 0 and state.waiting > 0 and batch.is_ready(world):
+        release(world, _lowest_idle(world))
+    batch.linger(world)
 
 
 @inner
@@ -216,21 +264,21 @@ def _fails(world, job, attempt):  # type: ignore[no-untyped-def]
 
 
 @inner
-def release(world, worker):  # type: ignore[no-untyped-def]
-    """A worker has been stopped, and takes the next attempt."""
-    free(world, worker)
-
-
-@inner
 def stop(world, slot):  # type: ignore[no-untyped-def]
-    """Its client stops an attempt in service; its worker has yet to be released."""
-    state, attempt = world.state[0], world.attempts[slot]
+    """Its client stops an attempt in service. Whether its worker has yet to be released: none is left in its batch."""
+    plan, state, attempt = world.plan[0], world.state[0], world.attempts[slot]
     worker, job_class = attempt.worker, world.jobs[attempt.job].job_class
-    if world.plan[0].admission != NONE:
+    if plan.admission != NONE:
         door.served(world, attempt, True)
-    if attempt.where == READING:
+    if attempt.where == READING and attempt.spilled:
         queue.leave_disk(world, attempt)
-    stands = world.plan[0].retimes and attempt.where == SERVING and world.workers[worker].due == np.inf
-    state.stale += not stands
+    stands = (plan.retimes or plan.batch) and attempt.where == SERVING and world.workers[worker].due == np.inf
+    if plan.batch:
+        batch.leave(world, slot)
+    others = plan.batch > 0 and world.workers[worker].members > 0
+    state.stale += not stands and not others
     ledger.close(world, slot, CANCELLED, state.now)
     count(world, BUSY, job_class, -1.0)
+    if plan.batch and not others:
+        batch.end(world, worker)
+    return not others

@@ -26,7 +26,7 @@ IN_LIST, IN_CALENDAR = 1, 2  # where a timeout is put down
 # Why a job has no attempt: its client pauses, waits in line for a token, or has just got one.
 PAUSES, IN_LINE, GRANTED = 1, 2, 3
 # Where an attempt is.
-FREE, WAITING, READING, SERVING, DROPPED = range(5)
+FREE, WAITING, READING, SERVING, DROPPED, OUTSIDE = range(6)
 
 #: A job in progress. ref: see ``calendar``; place: what its events share among those of their instant; attempt: the one
 #: that its client waits for; calls, tries, paid, proxy_*, accepted, released, let_after, heard: see the reference's
@@ -44,10 +44,10 @@ LIVE_JOB = np.dtype([
     ("sooner", "i4"), ("later", "i4"), ("heard", "i4"), ("hedges", "i4"), ("live", "i4"),
     ("decided", "i4"), ("ahead", "i4"), ("behind", "i4"),
 ])  # fmt: skip
-#: One sending of a job. older, newer: neighbours in the queue; before, after: in its level of priority; rank, turn: in
-#: its line, where before is its place there; limit: how long it may wait [s]; listed, sooner, later, expires: its place
-#: in its source's list of timeouts; wanted: its client waits for it; sibling: an older one that is, too; hedge:
-#: its number among those of its call, 0 for the first attempt; superseded: another one has won.
+#: One sending of a job. older, newer: neighbours in the queue, outside, or in its batch; before, after: in its level of
+#: priority; rank, turn: in its line, where before is its place there; limit: how long it may wait [s]; listed, sooner,
+#: later, expires: its place in its source's list of timeouts; wanted: its client waits for it; sibling: an older one
+#: that is, too; hedge: its number among those of its call, 0 for the first attempt; superseded: another one has won.
 LIVE_ATTEMPT = np.dtype([
     ("ref", "i8"), ("sent", "f8"), ("accepted", "f8"), ("taken", "f8"), ("started", "f8"), ("ended", "f8"),
     ("disk", "f8"), ("demand", "f8"), ("factor", "f8"), ("expires", "f8"), ("job", "i4"), ("number", "i4"),
@@ -56,25 +56,28 @@ LIVE_ATTEMPT = np.dtype([
     ("rank", "f8"), ("turn", "i8"), ("limit", "f8"), ("sibling", "i4"), ("hedge", "i4"), ("superseded", "i4"),
 ])  # fmt: skip
 #: What changes and is not a slot. free_*: heads of the lists of free slots, and how many there are; oldest, newest:
-#: the queue's ends; evicted, last_evicted: attempts whose clients have yet to be told; idle: how many workers are;
-#: hole: the first event of the calendar has happened and gives way to the next one that is pushed; latest: the last
-#: time for which an event was ever put down [s]; refill: a trace that needs its next pass; disk_factor, error_share: as
-#: faults say; struck: the staff has changed in this event; slowed: what the length of the queue divides speeds by;
-#: called: how many workers are on duty.
+#: the queue's ends; outside, first_outside, last_outside: how many are held there, and the ends of their list; evicted,
+#: last_evicted: attempts whose clients have yet to be told; idle: how many workers are; lingers: the calendar knows
+#: when the oldest will have waited for long enough for a batch; hole: the first event of the calendar has happened and
+#: gives way to the next one that is pushed; latest: the last time for which an event was ever put down [s]; refill: a
+#: trace needs its next pass; freed: a source is; disk_factor, error_share: as faults say; struck: the staff has changed
+#: in this event; slowed: what the length of the queue divides speeds by; called: how many workers are on duty.
 STATE = np.dtype([
     ("now", "f8"), ("latest", "f8"), ("used", "f8"), ("in_memory", "f8"), ("disk_free", "f8"),
     ("disk_factor", "f8"), ("error_share", "f8"), ("slowed", "f8"), ("struck", "i8"), ("called", "i8"),
     ("free_job", "i8"), ("free_jobs", "i8"), ("free_attempt", "i8"), ("free_attempts", "i8"), ("serial", "i8"),
     ("oldest", "i8"), ("newest", "i8"), ("waiting", "i8"), ("turns", "i8"), ("asked", "i8"),
-    ("emptied", "f8"), ("evicted", "i8"), ("last_evicted", "i8"), ("idle", "i8"),
-    ("hole", "i8"), ("refill", "i8"), ("alive", "i8"), ("arrived", "i8"), ("stale", "i8"),
+    ("outside", "i8"), ("first_outside", "i8"), ("last_outside", "i8"),
+    ("emptied", "f8"), ("evicted", "i8"), ("last_evicted", "i8"), ("idle", "i8"), ("lingers", "i8"),
+    ("hole", "i8"), ("refill", "i8"), ("freed", "i8"), ("alive", "i8"), ("arrived", "i8"), ("stale", "i8"),
     ("attempt_rows", "i8"), ("job_rows", "i8"),
 ])  # fmt: skip
-#: A source: the number of its next job; where in the present pass of its trace it is, and where that ends; its flow;
-#: the ends of the line for tokens, and when the first one in it may have one [s].
+#: A source: the number of its next job; where in the present pass of its trace it is, where that ends, and whether
+#: it needs the next one; freed: it no longer waits for its last job to be let in; its flow; the ends of the line for
+#: tokens, and when the first one in it may have one [s].
 SOURCE = np.dtype([
-    ("number", "i8"), ("first", "i8"), ("at", "i8"), ("stop", "i8"), *FLOW,
-    ("first_in_line", "i8"), ("last_in_line", "i8"), ("due", "f8"),
+    ("number", "i8"), ("first", "i8"), ("at", "i8"), ("stop", "i8"), ("spent", "i8"), ("freed", "i8"), *FLOW,
+    ("first_in_line", "i8"), ("last_in_line", "i8"), ("token_due", "f8"),
 ])  # fmt: skip
 #: A source's timeouts of one kind, in order of time because all are equally long: the first and the last one, whether
 #: the calendar knows of the list, and the time and place of the last one that was ever added.
@@ -86,10 +89,12 @@ DRAWN = np.dtype([
 #: A worker. pace: how fast it works as the staff says [1], 0 where it stands still; speed: at which its service goes;
 #: left: what was left of that at ``since`` [s]; due: when it ends; holds: the slot of the attempt in its hands; off: it
 #: takes no work; broken: it is under repair; failures: so far; ready: on duty and started up; starts, starting: how
-#: many start-ups there were, and which of them lasts.
+#: many start-ups there were, and which of them lasts. Of a batch: ref: its own; holds, last: its first and last member,
+#: neighbours in ``older`` and ``newer``; members: how many there are; job_class: for which the worker counts.
 WORKER = np.dtype([
     ("pace", "f8"), ("speed", "f8"), ("left", "f8"), ("since", "f8"), ("due", "f8"), ("holds", "i8"), ("off", "i8"),
     ("broken", "i8"), ("failures", "i8"), ("ready", "i8"), ("starts", "i8"), ("starting", "i8"),
+    ("ref", "i8"), ("last", "i8"), ("members", "i8"), ("job_class", "i8"),
 ])  # fmt: skip
 #: A fault and whether it lasts now; see ``components.faults``.
 FAULT = np.dtype([
@@ -115,8 +120,8 @@ class World(NamedTuple):
 
     The first four are a scenario's layout and do not change while it runs; ``trace_*`` hold the present pass of each
     source that is a trace. ``timeouts`` has two lists per source, of its attempts' and of its jobs'. ``arrivals`` has
-    one event per source, ``calendar`` all others. ``workers`` is kept only where ``retimes``. ``gates`` is what
-    the rules of budgets, breakers, throttles and of admission remember. ``line`` are the slots of those that wait
+    one event per source, ``calendar`` all others. ``workers`` is kept only where ``retimes`` or batches. ``gates`` is
+    what the rules of budgets, breakers, throttles and of admission remember. ``line`` are the slots of those that wait
     where a discipline needs them in an order of its own, ``tags`` when each class is next in turn, and before them
     up to where all have been. ``turned_away`` is an attempt that stands for all that are rejected; the rows are those
     of recorded runs.

@@ -118,10 +118,13 @@ class Client:
             attempt.withheld, result = True, WITHHELD
             self.ledger.reject(attempt)
         elif self.queue.offer(attempt):
-            if self.goes_on:
+            outside = self.queue.outside.get(attempt)
+            if self.goes_on and outside is None:
                 self._go_on(job)
             elif self.patience is not None:
                 self._watch(attempt, self.patience)
+            if self.goes_on and outside is not None:
+                outside.callbacks.append(lambda _: self._go_on(job) if attempt.accepted == attempt.accepted else None)
             if self.hedge is None:
                 result = yield answer
                 attempt.answer = None
@@ -204,9 +207,9 @@ class Client:
 
         def expire(_: simpy.Event) -> None:
             answer = attempt.answer
-            if answer is not None and not answer.triggered:
-                self._abandon(attempt)
+            if answer is not None and not answer.triggered and not job.heard:
                 answer.succeed(TIMED_OUT)
+                self._abandon(attempt)
 
         timer.callbacks.append(expire)
 
@@ -226,6 +229,8 @@ class Client:
         attempt.timed_out, attempt.answer = 1.0, None
         if attempt.outcome == DROPPED:
             self.ledger.close(attempt)
+        elif attempt in self.queue.outside:
+            self.queue.leave_outside(attempt)
         elif attempt.waiting and self.part.on_timeout != "leave":
             self.queue.withdraw(attempt)
         elif attempt.in_hand and self.part.on_timeout == "cancel":

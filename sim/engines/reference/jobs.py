@@ -77,12 +77,13 @@ class Attempt:
     answer   fires with the outcome when its client learns it; None when no client waits
     expires  whether its client has a timeout
     again    whether its service begins anew when it goes on
+    disk, read  time of its disk operations, and of the read alone, turns included [s]
     """
 
     # What most attempts never change stands once, in the class.
     accepted = taken = started = ended = math.nan
     worker = outcome = -1  # the outcome until it has ended
-    disk = timed_out = 0.0
+    disk = read = timed_out = 0.0
     spilled = expires = withheld = again = hedge = superseded = False
     factor = 1.0  # what slows its service
     limit = math.inf  # how long it may wait [s]

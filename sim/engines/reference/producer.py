@@ -81,7 +81,11 @@ class Jobs:
 
 
 class Producer:
-    """A source of jobs: sends each through ``client`` when its time comes, and then calls ``sent()``."""
+    """A source of jobs: sends each through ``client`` when its time comes, and then calls ``sent()``.
+
+    Where the queue blocks, an open source sends nothing while the first attempt of its last job is outside; what its
+    timetable had for that time comes at once then.
+    """
 
     def __init__(
         self, env: simpy.Environment, part: Part, jobs: Jobs, client: Client, sent: Callable[[], None] | None = None,
@@ -99,16 +103,26 @@ class Producer:
         """The source's story: wait for the next arrival, send the job, and again."""
         env, source = self.env, self.jobs.index
         for number, (when, row) in zip(self.numbers, self._moments(), strict=False):
-            yield After(env, when - env.now, order.key(order.ARRIVAL, source, number, 0))
-            self._send(number, row)
+            delay = max(when - env.now, 0.0) if self.client.queue.blocks else when - env.now
+            yield After(env, delay, order.key(order.ARRIVAL, source, number, 0))
+            job = self.jobs.make(number, row)
+            self._send(job)
+            if self.client.queue.blocks:
+                yield from self._until_inside(job)
 
-    def _send(self, number: int, row: int) -> simpy.Event:
+    def _send(self, job: LiveJob) -> simpy.Event:
         """Send a job; what is returned fires when its caller is no longer blocked."""
-        job = self.jobs.make(number, row)
         life = self.client.send(job)
         if self.sent is not None:
             self.sent()
         return life if job.unblocked is None else job.unblocked
+
+    def _until_inside(self, job: LiveJob) -> Generator[simpy.Event, Any, None]:
+        """Wait for as long as the job's first attempt is outside."""
+        yield self.env.timeout(0)  # it is about to be sent
+        outside = None if job.attempt is None else self.client.queue.outside.get(job.attempt)
+        if outside is not None:
+            yield outside
 
     def _think(self, client: int, part: Closed) -> Generator[simpy.Event, Any, None]:
         """A closed population's client: think, send a job, wait until it may go on, and again."""
@@ -118,7 +132,7 @@ class Producer:
             pause = chance.draw(part.think.table, source, job, random.THINK, index) / (self.part.scale * pace)
             yield After(env, pause, order.key(order.ARRIVAL, source, client, 0))
             job, index = next(self.numbers), 0
-            yield self._send(job, client)
+            yield self._send(self.jobs.make(job, client))
 
     def _moments(self) -> Iterator[tuple[float, int]]:
         """When each job comes [s], and its row in a trace; asked for only when the previous job has come."""
@@ -136,6 +150,8 @@ class Producer:
             )  # fmt: skip
             if math.isinf(when):
                 return
+            if self.client.queue.blocks:
+                flow["due"] = when if when < env.now else 0.0
             yield when, 0
             number += 1
 

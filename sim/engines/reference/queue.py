@@ -17,14 +17,23 @@ from backwater.engines.reference.door import Door
 from backwater.engines.reference.jobs import Attempt
 from backwater.engines.reference.ledger import Ledger
 from backwater.engines.reference.lines import line_of
-from backwater.outcome import CANCELLED, DISK, DROPPED, MEMORY, REJECTED, WAITING
+from backwater.outcome import CANCELLED, DISK, DROPPED, MEMORY, OUTSIDE, REJECTED, WAITING
 
 
 class Pool(Protocol):
     """What a queue needs to know of the workers behind it."""
 
     idle: list[int]
-    in_hand: dict[int, Attempt]
+
+    @property
+    def busy(self) -> int:
+        """How many attempts are in hand."""
+
+    def takes_at_once(self, waiting: int) -> bool:
+        """Whether an attempt that comes, beside so many that wait, is taken at once."""
+
+    def linger(self) -> None:
+        """An attempt waits though a worker rests."""
 
     def call(self, attempt: Attempt) -> None:
         """Hand an attempt to an idle worker."""
@@ -46,6 +55,8 @@ class BoundedQueue:
         self.env, self.part, self.ledger = env, part or Queue(), ledger or Ledger(env)
         self.capacity, self.capacity_bytes = self.part.bounds
         self.bounded = not math.isinf(min(self.capacity, self.capacity_bytes))
+        self.blocks = self.bounded and self.part.overflow == "block"
+        self.outside: OrderedDict[Attempt, simpy.Event] = OrderedDict()  # what fires when one is there no more
         memory = self.part.memory
         self.limit = math.inf if memory is None else memory.bound
         self.slowdown = None if memory is None else memory.slowdown
@@ -67,26 +78,34 @@ class BoundedQueue:
     def offer(self, attempt: Attempt) -> bool:
         """Take an attempt in, or turn it away (False). An idle worker takes it at once."""
         workers, door = self.workers, self.door
-        busy, idle = (0, 0) if workers is None else (len(workers.in_hand), len(workers.idle))
+        busy, idle = (0, 0) if workers is None else (workers.busy, len(workers.idle))
         if door is not None and not door.admits(attempt, len(self), busy, idle, self.capacity):
             self.ledger.reject(attempt)
             return False
-        if workers is not None and workers.idle:
+        if workers is not None and workers.takes_at_once(len(self)):
             attempt.accepted = self.env.now
             if door is not None:
                 door.at_once()
             workers.call(attempt)
             return True
-        if self.bounded and not self._make_room(attempt.job.size):
-            self.ledger.reject(attempt)
-            return False
-        self._accept(attempt)
-        return True
+        if not self.bounded or self._make_room(attempt.job.size):
+            self._accept(attempt)
+            if workers is not None and workers.idle:
+                workers.linger()
+            return True
+        if self.blocks and attempt.job.size <= self.capacity_bytes:
+            self.outside[attempt] = simpy.Event(self.env)
+            self.ledger.change((self.env.now, OUTSIDE, attempt.job.job_class, 1.0))
+            return True
+        self.ledger.reject(attempt)
+        return False
 
     def _make_room(self, size: float) -> bool:
         """Whether there is room for ``size`` more bytes, after the oldest have yielded where the rule says so."""
         bounds = self.capacity, self.capacity_bytes
-        if self.part.overflow == "reject" or not has_room(0, 0.0, size, *bounds):
+        if self.blocks and self.outside:
+            return False
+        if self.blocks or self.part.overflow == "reject" or not has_room(0, 0.0, size, *bounds):
             return bool(has_room(len(self.oldest), self.used, size, *bounds))
         while not has_room(len(self.oldest), self.used, size, *bounds):
             shed = self.part.overflow == "shed_oldest"
@@ -129,7 +148,7 @@ class BoundedQueue:
         """The attempt that is next, taken out; None where nobody waits."""
         attempt = self._next()
         if attempt is None:
-            return None
+            return self._from_outside()
         if self.slowdown is not None and self.slowdown.at == "start":
             attempt.factor = slowed(len(self.oldest), self.slowdown.above, self.slowdown.factor)
         self.line.taken(attempt)
@@ -163,6 +182,38 @@ class BoundedQueue:
                 ledger.change((self.env.now, MEMORY, job.job_class, -job.size))
             elif not keep_on_disk:
                 self.leave_disk(attempt)
+        self._let_in()
+
+    def _let_in(self) -> None:
+        """Those outside come in, one after the other, as long as there is room."""
+        while self.outside:
+            attempt = next(iter(self.outside))
+            if not has_room(len(self.oldest), self.used, attempt.job.size, self.capacity, self.capacity_bytes):
+                return
+            self._no_longer_outside(attempt)
+            self._accept(attempt)
+
+    def _from_outside(self) -> Attempt | None:
+        """A worker takes the first one outside, where nobody may wait inside; None where nobody is."""
+        if not self.outside:
+            return None
+        attempt = next(iter(self.outside))
+        self._no_longer_outside(attempt)
+        attempt.accepted = self.env.now
+        if self.door is not None:
+            self.door.at_once()
+        return attempt
+
+    def _no_longer_outside(self, attempt: Attempt) -> None:
+        self.outside.pop(attempt).succeed()
+        self.ledger.change((self.env.now, OUTSIDE, attempt.job.job_class, -1.0))
+
+    def leave_outside(self, attempt: Attempt) -> None:
+        """Its client has waited outside for long enough."""
+        self._no_longer_outside(attempt)
+        attempt.ended, attempt.outcome = self.env.now, CANCELLED
+        self.ledger.close(attempt)
+        self._let_in()
 
     def _settle(self) -> None:
         if self.slows_now and self.workers is not None:
@@ -175,7 +226,7 @@ class BoundedQueue:
     def withdraw(self, attempt: Attempt) -> None:
         """Its client takes a waiting attempt out of the queue."""
         if self.door is not None:
-            self.door.served(attempt, len(self) + (0 if self.workers is None else len(self.workers.in_hand)))
+            self.door.served(attempt, len(self) + (0 if self.workers is None else self.workers.busy))
         self._remove(attempt)
         attempt.ended, attempt.outcome = self.env.now, CANCELLED
         self.ledger.close(attempt)

@@ -11,6 +11,7 @@ from simpy.core import StopSimulation
 from backwater import order
 from backwater.books import Fold
 from backwater.components.faults import paces
+from backwater.engines.reference.batch import BatchPool
 from backwater.engines.reference.chance import Chance
 from backwater.engines.reference.client import Client
 from backwater.engines.reference.clock import After, end_of_event
@@ -43,8 +44,11 @@ class System:
         self.queue = BoundedQueue(env, scenario.queue, self.ledger, self.chance, scenario.levels)
         self.queue.skips = scenario.workers.abandoned == "skip"
         self.faults = Faults(env, scenario.faults)
-        self.staff = Staff(env, scenario.workers, self.ledger, self.faults, self.chance)
-        self.workers = WorkerPool(env, self.queue, staff=self.staff, chance=self.chance)
+        self.staff, batch = Staff(env, scenario.workers, self.ledger, self.faults, self.chance), scenario.workers.batch
+        self.workers = (
+            WorkerPool(env, self.queue, staff=self.staff, chance=self.chance) if batch is None
+            else BatchPool(env, self.queue, batch, staff=self.staff, chance=self.chance)
+        )  # fmt: skip
         self.arrived = 0
         self._backlog()
         self.clients = [self._start(index) for index in range(len(scenario.producers))]
@@ -80,7 +84,7 @@ class System:
 
     def finish(self) -> Outcome:
         """Close the books at the present time: what is in progress ends as unfinished."""
-        live = {*self.queue.oldest, *self.workers.in_hand.values()}
+        live = {*self.queue.oldest, *self.workers.held}
         live |= {job.attempt for job in self.ledger.alive if job.attempt is not None}
         live |= {attempt for job in self.ledger.alive for attempt in job.live}
         for attempt in sorted(live, key=_address):

@@ -43,6 +43,23 @@ class WorkerPool:
         self.staff.waiting = queue.__len__
         self.staff.changed.append(self._judge)
 
+    @property
+    def held(self) -> list[Attempt]:
+        """What they have in hand."""
+        return list(self.in_hand.values())
+
+    @property
+    def busy(self) -> int:
+        """How many attempts are in hand."""
+        return len(self.in_hand)
+
+    def takes_at_once(self, waiting: int) -> bool:
+        """Whether an attempt that comes, beside so many that wait, is taken at once."""
+        return bool(self.idle)
+
+    def linger(self) -> None:
+        """An attempt waits though a worker rests, as those that serve in batches do."""
+
     def call(self, attempt: Attempt) -> None:
         """Hand an attempt to an idle worker."""
         self._begin(heappop(self.idle), attempt)
@@ -55,16 +72,20 @@ class WorkerPool:
         attempt.taken, attempt.worker = self.env.now, number
         self.staff.hold(number, attempt)
         self.ledger.change((self.env.now, BUSY, attempt.job.job_class, 1.0))
+        if attempt.spilled:
+            attempt.read = self.queue.disk.read(attempt.job.size)
+            attempt.disk += attempt.read
 
     def _work(self, number: int, attempt: Attempt | None) -> Generator[simpy.Event, Any, None]:
         """A worker's story: serve, take whoever is next, rest when nobody waits."""
         while attempt is not None:
             try:
                 if attempt.spilled:
-                    yield self._read(attempt)
+                    yield After(self.env, attempt.read, at(order.DISK, attempt.job, attempt.number))
                     self.queue.leave_disk(attempt)
                 attempt.started = self.env.now
-                yield from self._serve(number, attempt)
+                place = at(order.COMPLETION, attempt.job, attempt.number)
+                yield from self._serve(number, attempt.demand * attempt.factor, place)
                 self._complete(attempt)
             except simpy.Interrupt:
                 pass  # the client stopped it, and has written that down
@@ -75,26 +96,22 @@ class WorkerPool:
         if not self.off[number]:
             heappush(self.idle, number)
 
-    def _read(self, attempt: Attempt) -> simpy.Event:
-        wait = self.queue.disk.read(attempt.job.size)
-        attempt.disk += wait
-        return After(self.env, wait, at(order.DISK, attempt.job, attempt.number))
-
-    def _serve(self, number: int, attempt: Attempt) -> Generator[simpy.Event, Any, None]:
-        """A service, which goes on at another speed whenever that changes."""
-        whole = left = attempt.demand * attempt.factor
+    def _serve(self, number: int, whole: float, place: int) -> Generator[simpy.Event, Any, None]:
+        """A service of ``whole`` [s], which goes on at another speed whenever that changes."""
+        left = whole
         while True:
             since, speed = self.env.now, self.speed[number]
             try:
                 if speed > 0:
-                    yield After(self.env, left / speed, at(order.COMPLETION, attempt.job, attempt.number))
+                    yield After(self.env, left / speed, place)
                     return
                 yield simpy.Event(self.env)  # until somebody interrupts
             except simpy.Interrupt as why:
                 if why.cause != RETIMED:
                     raise
-                left = whole if attempt.again else work_left(left, since, self.env.now, speed)
-                attempt.again = False
+                held = self.in_hand[number]
+                left = whole if held.again else work_left(left, since, self.env.now, speed)
+                held.again = False
 
     def _judge(self) -> None:
         """The staff has changed: workers that are back take whoever is next."""
@@ -109,12 +126,16 @@ class WorkerPool:
                 self.idle.remove(number)
                 heapify(self.idle)
             else:
-                attempt = self.queue.take()
-                if attempt is None:
-                    heappush(self.idle, number)
-                else:
-                    self._begin(number, attempt)
+                self._return(number)
         self.settle()
+
+    def _return(self, number: int) -> None:
+        """A worker takes whoever is next, or rests."""
+        attempt = self.queue.take()
+        if attempt is None:
+            heappush(self.idle, number)
+        else:
+            self._begin(number, attempt)
 
     def settle(self) -> None:
         """At the end of this event, services may go on at another speed: staff or the length of the queue changed."""
@@ -140,7 +161,7 @@ class WorkerPool:
         attempt.ended = self.env.now
         attempt.outcome = ABANDONED_COMPLETED if answer is None else FAILED if self._fails(attempt) else COMPLETED
         if self.queue.door is not None:
-            self.queue.door.served(attempt, len(self.queue) + len(self.in_hand))
+            self.queue.door.served(attempt, len(self.queue) + self.busy)
         self.ledger.close(attempt)
         self.ledger.change((self.env.now, BUSY, job.job_class, -1.0))
         if answer is not None:
@@ -153,11 +174,14 @@ class WorkerPool:
 
     def stop(self, attempt: Attempt) -> None:
         """Its client stops an attempt in service; the worker takes the next one."""
+        self._write_off(attempt)
+        self.stories[attempt.worker].interrupt()
+
+    def _write_off(self, attempt: Attempt) -> None:
         if attempt.spilled and attempt.started != attempt.started:
             self.queue.leave_disk(attempt)
         if self.queue.door is not None:
-            self.queue.door.served(attempt, len(self.queue) + len(self.in_hand))
+            self.queue.door.served(attempt, len(self.queue) + self.busy)
         attempt.ended, attempt.outcome = self.env.now, CANCELLED
         self.ledger.close(attempt)
         self.ledger.change((self.env.now, BUSY, attempt.job.job_class, -1.0))
-        self.stories[attempt.worker].interrupt()
