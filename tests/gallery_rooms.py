@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gallery import DISK, PAIR, RETRY, STIFF, TICK, TIED, one
+from gallery_clients import DISK, PAIR, RETRY, STIFF, TICK, TIED, one
 
 import backwater as bw
 

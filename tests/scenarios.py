@@ -80,7 +80,7 @@ def clients(draw) -> dict:
         client["total_timeout"] = draw(st.sampled_from(["1 s", "4 s", "10 s"]))
     which = draw(st.sampled_from(["plain", "plain", "async", "hedge"]))
     if which == "hedge" and {"attempt_timeout", "total_timeout"} & set(client):
-        client["rate_limiter"] = None
+        client["rate_limiter"] = client["proxy"] = None
         client["hedge"] = {"after": draw(times.flatmap(laws)), "most": draw(st.integers(1, 3)),
                            "losers": draw(st.sampled_from(["leave", "cancel_waiting", "cancel"]))}  # fmt: skip
     if which == "async":
@@ -106,9 +106,10 @@ def sources() -> st.SearchStrategy:
 
 
 @st.composite
-def faults(draw) -> dict:
-    """Something that breaks for a while."""
-    kind = draw(st.sampled_from(["workers_down", "workers_slow", "disk_slow", "errors", "load"]))
+def faults(draw, load) -> dict:
+    """Something that breaks for a while; whether the load may multiply."""
+    kinds = ["workers_down", "workers_slow", "disk_slow", "errors", *(["load"] if load else [])]
+    kind = draw(st.sampled_from(kinds))
     fault = {"kind": kind, "start": draw(st.sampled_from(["0 s", "3 s", "5 s"])),
              "duration": draw(st.sampled_from(["2 s", "5 s", "10 s", None]))}  # fmt: skip
     if kind in ("workers_slow", "disk_slow", "load"):
@@ -207,16 +208,17 @@ def scenarios(draw) -> bw.Scenario:
     may_end = all(source["kind"] in ("profile", "closed") for source in named)
     workers = {"count": count} if may_end else draw(staff(count))
     queue["backlog"] = min(queue["backlog"], count if "shifts" not in workers else workers["shifts"]["points"][0][1])
-    everybody, apart = draw(clients()), {"hedge", "rate_limiter"}
+    load = not any(source["kind"] == "cron" for source in named)
+    everybody, apart = draw(clients()), ("hedge", "rate_limiter")
     told = [everybody, *(source["client"] for source in arrivals.values() if isinstance(source, dict))]
     hedged = any(client is not None and client.get("hedge") for client in told)
-    if queue["overflow"] == "block" and any(client is not None and apart & client.keys() for client in told):
+    if queue["overflow"] == "block" and any(client is not None and any(map(client.get, apart)) for client in told):
         queue["overflow"] = "reject"
     if not hedged and workers.keys() == {"count"}:
         workers["batch"] = draw(st.none() | batches(queue))
     return bw.Scenario(
         arrivals=arrivals, jobs=jobs, client=everybody, queue=queue,
-        faults=draw(st.just([]) | st.lists(faults(), max_size=3)),
+        faults=draw(st.just([]) | st.lists(faults(load), max_size=3)),
         workers={**workers, "service": draw(times.flatmap(laws)),
                  "demand": draw(st.sampled_from(["job", "attempt"])),
                  "abandoned": draw(st.sampled_from(["serve", "skip"]))},

@@ -28,7 +28,7 @@ def test_the_readmes_commands_exist():
     words = set(re.findall(r"\.venv/bin/backwater (\w+)", README))
     command = [sys.executable, "-m", "backwater.experiments.cli", "--help"]
     help_ = subprocess.run(command, capture_output=True, text=True).stdout
-    assert words == {"list", "show", "check", "run", "steps", "sweep", "report"}
+    assert words == {"list", "show", "check", "run", "steps", "sweep", "report", "stress"}
     assert all(re.search(rf"\b{word}\b", help_) for word in words)
 
 

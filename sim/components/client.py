@@ -115,7 +115,8 @@ def _jitter(given: Any) -> str | float:
     if isinstance(given, str) and given in JITTERS:
         return given
     share = re.sub(r"^\s*(±|\+/-)\s*", "", given) if isinstance(given, str) else given
-    for dimension, most in (("share", 1.0), ("time", math.inf)):
+    dimensions = (("share", 1.0), ("time", math.inf)) if isinstance(given, str) else (("share", 1.0),)
+    for dimension, most in dimensions:
         try:
             found = parse(share, dimension, most=most)
         except ScenarioError:
