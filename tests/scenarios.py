@@ -209,10 +209,11 @@ def scenarios(draw) -> bw.Scenario:
     workers = {"count": count} if may_end else draw(staff(count))
     queue["backlog"] = min(queue["backlog"], count if "shifts" not in workers else workers["shifts"]["points"][0][1])
     load = not any(source["kind"] == "cron" for source in named)
-    everybody, apart = draw(clients()), ("hedge", "rate_limiter")
+    everybody = draw(clients())
     told = [everybody, *(source["client"] for source in arrivals.values() if isinstance(source, dict))]
-    hedged = any(client is not None and client.get("hedge") for client in told)
-    if queue["overflow"] == "block" and any(client is not None and any(map(client.get, apart)) for client in told):
+    senders = [bw.Client(**client) for client in told if client is not None]
+    hedged = any(client.hedge for client in senders)
+    if queue["overflow"] == "block" and (hedged or any(client.rate_limiter for client in senders)):
         queue["overflow"] = "reject"
     if not hedged and workers.keys() == {"count"}:
         workers["batch"] = draw(st.none() | batches(queue))
