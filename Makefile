@@ -22,7 +22,7 @@ study: $(VENV)/base.stamp ## Run the main study, the threshold sweep, and write 
 	@echo "The report is $(STUDY)/report.html; open it in a browser."
 
 test: lint types ## Lint, check the types and run the tests on two processes.
-	$(BIN)/python -m pytest -n 2
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/test.stamp ## Check style and format with ruff.
 	$(BIN)/ruff check .
