@@ -18,7 +18,7 @@ from backwater.components.arrivals import Sources
 from backwater.components.faults import Fault
 from backwater.components.trace import Trace
 from backwater.errors import check
-from backwater.experiments.recovery import SIZES, Array, Lab, Plan, Trial, Watched, judge, struck
+from backwater.experiments.recovery import SIZES, Array, Lab, Plan, Trial, Verdict, Watched, judge, struck
 from backwater.run import Run
 from backwater.scenario import Scenario
 
@@ -49,12 +49,12 @@ class Hit(NamedTuple):
     @property
     def share(self) -> float:
         """Share of the runs that recovered [1]."""
-        return float(np.isfinite(self.times).mean())
+        return Verdict(self.times, self.down).share
 
     @property
     def median(self) -> float:
         """Median recovery time [s]; inf where most do not recover."""
-        return float(np.sort(self.times)[(len(self.times) - 1) // 2])
+        return Verdict(self.times, self.down).median
 
 
 def hit(scenario: Scenario, plan: Plan, lab: Lab | None = None) -> Hit:
