@@ -285,6 +285,7 @@ class Scenario(Model):
 
     def _put(self, table: dict[str, Any], path: str, value: Any) -> None:
         *parts, last = path.split(".")
+        check(parts[:1] != ["faults"], path, value, "must be set as faults, the list as a whole, as a case can")
         here: Any = table
         for depth, part in enumerate(parts):
             self._known_name(parts[: depth + 1], value)

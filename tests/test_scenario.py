@@ -94,6 +94,7 @@ def test_an_edited_scenario_equals_one_written_so_and_has_its_digest():
         ("workers.service.cv", -1, "workers.service.cv"),
         ("arrivals.base", "-5/s", "arrivals.base must be a rate"),
         ("arrivals.base", float("nan"), "arrivals.base must be a rate"),
+        ("faults.0.start", 3.0, "faults.0.start must be set as faults, the list as a whole, as a case can (got 3.0)"),
         ("queue.discipline", "edf2", "queue.discipline must be 'fifo', 'lifo', 'priority', 'edf', 'sjf'"),
         ("queue.capacity", 2.5, "queue.capacity must be a valid integer"),
         ("load", 0, "load must be a number above 0"),
