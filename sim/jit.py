@@ -25,6 +25,8 @@ from numba.core.errors import NumbaError
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 
+from backwater.parts import PartCompiler, WholeCompiler
+
 EVERY = 5.0  # how often a compilation shows that it is alive [s]
 
 
@@ -38,17 +40,34 @@ def source_digest() -> str:
     return content.hexdigest()
 
 
-def _kept(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+def _part(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """A decorator of functions that only compiled code calls."""
+    kinds = {"pipeline_class": PartCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **options}
+
     def decorate(function: Callable[..., Any]) -> Any:
-        try:
-            made = njit(cache=True, **options)(function)
-        except RuntimeError:  # there is no folder that can be written
-            return njit(**options)(function)
+        made = njit(**kinds)(function)
         made.get_call_template = _by_kind(made.get_call_template)
-        kept = made._cache
-        kept._cache_file._source_stamp = source_digest()
-        kept.load_overload = _or_nothing(kept.load_overload)
-        kept.save_overload = _or_nothing(kept.save_overload)
+        return made
+
+    return decorate
+
+
+def _whole(inline: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """A decorator of functions that Python calls, and compiled code, which takes the part that it has of them."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        kinds = {"pipeline_class": WholeCompiler, "forceinline": False, **options}
+        try:
+            made = njit(cache=True, **kinds)(function)
+        except RuntimeError:  # there is no folder that can be written
+            made = njit(**kinds)(function)
+        else:
+            kept = made._cache
+            kept._cache_file._source_stamp = source_digest()
+            kept.load_overload = _or_nothing(kept.load_overload)
+            kept.save_overload = _or_nothing(kept.save_overload)
+        part = _part(forceinline=inline, **options)(function)
+        made.get_call_template, made.get_overload = part.get_call_template, part.get_overload
         return made
 
     return decorate
@@ -81,18 +100,17 @@ def _or_nothing(work: Callable[..., Any]) -> Callable[..., Any]:
 
 # Without Numba's counts of references, which it would take at every call for each array of a kernel's world (a factor
 # of 60): such functions must not allocate, nor return a part of an array.
-compiled = _kept(_nrt=False)
+compiled = _whole(_nrt=False)
 #: Compiled into its compiled callers; Python may call it too.
-compiled_in = _kept(_nrt=False, forceinline=True)
+compiled_in = _whole(inline=True, _nrt=False)
 #: Other Python threads run beside it.
-kernel = _kept(_nrt=False, nogil=True)
+kernel = _whole(_nrt=False, nogil=True)
 #: May allocate arrays.
-allocating = _kept()
-# For compiled callers only: what Python would need to call them takes as long to compile as they do.
-_INNER = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-inner = _kept(**_INNER)
+allocating = _whole()
+#: For compiled callers only. What is not said here, a function would take over from whoever is compiled around it.
+inner = _part(_nrt=False, forceinline=False)
 #: Compiled into its callers.
-inlined = _kept(**_INNER, forceinline=True)
+inlined = _part(_nrt=False, forceinline=True)
 
 
 def _call(_: Any, address: Any, frame: Any) -> tuple[Any, Any]:

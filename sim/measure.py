@@ -19,9 +19,9 @@ import numpy.typing as npt
 from backwater import outcome as o
 from backwater.jit import compiled, compiled_in, inlined, inner
 from backwater.outcome import BINS, COUNTERS, FIRST_OCTAVE, GAUGES, LATENCIES, MAIN, OCTAVES, SUB
+from backwater.pointers import by_pointer
 
 Array = npt.NDArray[np.float64]
-
 WAIT, SOJOURN, LATENCY, BLOCKED = range(len(LATENCIES))
 KINDS = len(GAUGES)
 _FIRST_BIN = (FIRST_OCTAVE + 1022) * SUB - 1  # what the upper 20 bits of a float are above its bin's number
@@ -35,8 +35,6 @@ CLOCK = np.dtype([
     ("next", "f8"), ("sample", "f8"), ("every", "f8"), ("edge", "f8"), ("start", "f8"), ("drained", "f8"),
     ("samples", "i8"), ("segment", "i8"),
 ])  # fmt: skip
-
-
 #: What is counted and summed in one view and place; ``sums`` and ``tops`` of the latencies [s].
 CELL = np.dtype([
     *((name, "f8") for name in COUNTERS), ("oldest", "f8"), ("sums", "f8", (len(LATENCIES),)),
@@ -47,6 +45,7 @@ ATTEMPT_ROW = np.dtype([({"class": "job_class"}.get(column.name, column.name), "
 JOB_ROW = np.dtype([({"class": "job_class"}.get(column.name, column.name), "f8") for column in o.JOB])
 
 
+@by_pointer()
 class Books(NamedTuple):
     """The arrays that the folds fill. Place 0 is all classes together, then each class where there are several.
 
@@ -141,7 +140,8 @@ def _note_ended(books, attempt, served, ended, at):  # type: ignore[no-untyped-d
 
 @inlined
 def _unwanted(attempt, result):  # type: ignore[no-untyped-def]
-    return result in (o.CANCELLED, o.ABANDONED_COMPLETED, o.FAILED) or attempt.timed_out > 0 or attempt.superseded > 0
+    left = attempt.timed_out + attempt.superseded > 0
+    return left or result == o.CANCELLED or result == o.ABANDONED_COMPLETED or result == o.FAILED
 
 
 @inlined

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from backwater.components.flow import FLOW
 from backwater.measure import ATTEMPT_ROW, JOB_ROW, Books, alone
+from backwater.pointers import by_pointer
 
 Records = npt.NDArray[np.void]
 Array = npt.NDArray[np.float64]
@@ -35,25 +36,27 @@ FREE, WAITING, READING, SERVING, DROPPED, OUTSIDE = range(6)
 #: many its call has sent; live, decided: how many attempts that has, and whether it has its answer; due: when it hedges
 #: [s]; ahead, behind: its neighbours in the line for tokens.
 LIVE_JOB = np.dtype([
+    # A line of the cache each: what is needed most comes first.
     ("ref", "i8"), ("place", "i8"), ("number", "i8"), ("arrived", "f8"), ("size", "f8"), ("demand", "f8"),
-    ("pause", "f8"), ("proxy_pause", "f8"), ("paid", "f8"), ("proxy_paid", "f8"), ("expires", "f8"),
-    ("accepted", "f8"), ("released", "f8"), ("let_after", "f8"), ("due", "f8"),
-    ("source", "i4"), ("kind", "i4"), ("job_class", "i4"), ("row", "i4"),
-    ("attempts", "i4"), ("served", "i4"), ("attempt", "i4"), ("attempts_left", "i4"), ("begun", "i4"),
-    ("backing_off", "i4"), ("calls", "i4"), ("tries", "i4"), ("next", "i4"), ("verdict", "i4"), ("listed", "i4"),
-    ("sooner", "i4"), ("later", "i4"), ("heard", "i4"), ("hedges", "i4"), ("live", "i4"),
-    ("decided", "i4"), ("ahead", "i4"), ("behind", "i4"),
+    ("pause", "f8"), ("released", "f8"),
+    ("source", "u1"), ("begun", "i1"), ("backing_off", "i1"), ("heard", "i1"), ("listed", "i1"), ("decided", "i1"),
+    ("job_class", "i2"), ("kind", "i4"), ("attempts", "i4"), ("served", "i4"), ("attempt", "i4"),
+    ("attempts_left", "i4"), ("calls", "i4"), ("tries", "i4"), ("next", "i4"), ("verdict", "i4"), ("hedges", "i4"),
+    ("live", "i4"), ("row", "i4"), ("expires", "f8"),
+    ("proxy_pause", "f8"), ("paid", "f8"), ("proxy_paid", "f8"), ("accepted", "f8"), ("let_after", "f8"),
+    ("due", "f8"), ("sooner", "i4"), ("later", "i4"), ("ahead", "i4"), ("behind", "i4"),
 ])  # fmt: skip
 #: One sending of a job. older, newer: neighbours in the queue, outside, or in its batch; before, after: in its level of
 #: priority; rank, turn: in its line, where before is its place there; limit: how long it may wait [s]; listed, sooner,
 #: later, expires: its place in its source's list of timeouts; wanted: its client waits for it; sibling: an older one
 #: that is, too; hedge: its number among those of its call, 0 for the first attempt; superseded: another one has won.
 LIVE_ATTEMPT = np.dtype([
-    ("ref", "i8"), ("sent", "f8"), ("accepted", "f8"), ("taken", "f8"), ("started", "f8"), ("ended", "f8"),
-    ("disk", "f8"), ("demand", "f8"), ("factor", "f8"), ("expires", "f8"), ("job", "i4"), ("number", "i4"),
-    ("where", "i4"), ("wanted", "i4"), ("worker", "i4"), ("spilled", "i4"), ("timed_out", "i4"), ("older", "i4"),
-    ("newer", "i4"), ("before", "i4"), ("after", "i4"), ("listed", "i4"), ("sooner", "i4"), ("later", "i4"),
-    ("rank", "f8"), ("turn", "i8"), ("limit", "f8"), ("sibling", "i4"), ("hedge", "i4"), ("superseded", "i4"),
+    ("ref", "i8"), ("sent", "f8"), ("accepted", "f8"), ("taken", "f8"), ("started", "f8"), ("disk", "f8"),
+    ("demand", "f8"), ("factor", "f8"),
+    ("job", "i4"), ("number", "i4"), ("worker", "i4"), ("older", "i4"), ("newer", "i4"), ("sibling", "i4"),
+    ("hedge", "i4"), ("where", "i1"), ("wanted", "i1"), ("spilled", "i1"), ("timed_out", "i1"), ("listed", "i4"),
+    ("superseded", "i4"), ("sooner", "i4"), ("later", "i4"), ("before", "i4"), ("after", "i4"), ("expires", "f8"),
+    ("ended", "f8"), ("rank", "f8"), ("turn", "i8"), ("limit", "f8"),
 ])  # fmt: skip
 #: What changes and is not a slot. free_*: heads of the lists of free slots, and how many there are; oldest, newest:
 #: the queue's ends; outside, first_outside, last_outside: how many are held there, and the ends of their list; evicted,
@@ -108,6 +111,7 @@ LEVEL = np.dtype([("first", "i8"), ("last", "i8")])
 EVENT = np.dtype([("when", "i8"), ("key", "i8"), ("ref", "i8")])
 
 
+@by_pointer()
 class Calendar(NamedTuple):
     """A heap of EVENT records; ``size`` is one number, how many there are."""
 
@@ -115,6 +119,7 @@ class Calendar(NamedTuple):
     size: Ints
 
 
+@by_pointer("plan", "senders", "kinds")
 class World(NamedTuple):
     """Everything that a kernel reads and writes.
 
