@@ -42,6 +42,14 @@ def send(world, slot):  # type: ignore[no-untyped-def]
 
     Returns NONE, or what its client learns where it was not let go or turned away.
     """
+    if world.plan[0].limited or world.plan[0].hedges:
+        return _send_in_turn(world, slot)
+    return _send(world, slot)
+
+
+@inner
+def _send_in_turn(world, slot):  # type: ignore[no-untyped-def]
+    """``send`` where some client has a limiter or hedges."""
     if world.plan[0].limited and not limiter.lets(world, slot):
         return NONE
     hedged = world.senders[world.jobs[slot].source].hedge != NONE
@@ -90,13 +98,15 @@ def _send(world, slot):  # type: ignore[no-untyped-def]
 def learn(world, slot, result, polled):  # type: ignore[no-untyped-def]
     """A client learns what came of its attempt, and goes on; one that polls only once it has ``polled``."""
     job, pause = world.jobs[slot], -1.0
-    if world.senders[job.source].goes_on and not polled and callers.goes_on(world, slot, result):
+    sender = world.senders[job.source]
+    if sender.goes_on and not polled and callers.goes_on(world, slot, result):
         return
-    if result == COMPLETED and world.senders[job.source].hedge != NONE:
-        _leave_all(world, slot, world.senders[job.source].losers, 0)
-    if result in (REJECTED, TIMED_OUT, FAILED, WITHHELD):
-        pause = _pause(world, job, result)
-    elif result != EXPIRED and world.senders[job.source].gated and not job.heard:
+    if result == COMPLETED and sender.hedge != NONE:
+        _leave_all(world, slot, sender.losers, 0)
+    # A tuple would be walked through.
+    if result == REJECTED or result == TIMED_OUT or result == FAILED or result == WITHHELD:  # noqa: SIM109
+        pause = _guarded_pause(world, job, result) if sender.guarded else _plain_pause(world, job, result)
+    elif result != EXPIRED and sender.gated and not job.heard:
         gates.hear(world, job, result == COMPLETED, False)
     if pause >= 0.0:
         job.backing_off, job.heard = PAUSES, 0
@@ -112,8 +122,20 @@ def learn(world, slot, result, polled):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _pause(world, job, result):  # type: ignore[no-untyped-def]
-    """How long to back off before the next attempt [s]; below 0 for no more attempts."""
+def _plain_pause(world, job, result):  # type: ignore[no-untyped-def]
+    """How long to back off before the next attempt [s]; below 0 for no more attempts. Only the policy decides."""
+    sender = world.senders[job.source]
+    policy = sender.rejected_policy if result == REJECTED else sender.policy
+    job.calls += 1
+    if policy == NONE or not _tries_again(world, job, policy, job.calls, random.RETRY):
+        return -1.0
+    pause, job.pause = _backoff(world, job, policy, job.calls, job.pause, random.BACKOFF, result)
+    return pause
+
+
+@inner
+def _guarded_pause(world, job, result):  # type: ignore[no-untyped-def]
+    """The same where a budget, a breaker, a throttle, a proxy or what a 503 asks for have a say in it."""
     plan, sender, pause = world.plan[0], world.senders[job.source], -1.0
     if result != WITHHELD and sender.proxy != NONE and not job.heard:
         pause = _proxy_pause(world, job, result)
@@ -126,7 +148,7 @@ def _pause(world, job, result):  # type: ignore[no-untyped-def]
     return pause
 
 
-@inlined
+@inner
 def _own_pause(world, job, result):  # type: ignore[no-untyped-def]
     sender = world.senders[job.source]
     policy = sender.rejected_policy if result == REJECTED else sender.policy

@@ -32,7 +32,6 @@ from backwater.outcome import COMPLETED, DROPPED, REJECTED, UNFINISHED
 # Why a kernel returns: nothing is left to happen, the next event is too late, its share of events is done, room is
 # needed, a trace needs its next pass.
 ENDED, LATER, PAUSED, ROOM, PASS = range(5)
-SPARE = 5  # jobs, attempts, rows, events that one event may add; evictions come on top
 
 
 @inner
@@ -85,8 +84,7 @@ def spare(world):  # type: ignore[no-untyped-def]
     plan, state = world.plan[0], world.state[0]
     # Each one that is evicted may back off, and move the time of the first in the line for tokens. A worker that is
     # back takes one, or a batch, whose service may then go on at another speed.
-    evicted = (1 + plan.limited) * (state.waiting + state.outside) if plan.evicts or plan.picky else 0
-    return SPARE + 2 * plan.hedges + evicted + (2 * plan.workers if plan.retimes else 0) + plan.batch
+    return plan.spare + plan.spare_each * (state.waiting + state.outside)
 
 
 @inlined

@@ -49,6 +49,7 @@ IN_HAND = {"pause": PAUSE, "finish": FINISH, "restart": RESTART}
 LEAVE, CANCEL_WAITING, CANCEL = range(3)
 ON_TIMEOUT = {"leave": LEAVE, "cancel_waiting": CANCEL_WAITING, "cancel": CANCEL}
 
+SPARE = 5
 #: The queue, the workers and the run. evicts: whether the oldest may have to yield; blocks: or whether the producer
 #: waits; once: one demand per job; retimes: whether a service may go on at another speed, or workers come and go;
 #: skips: what nobody waits for; picky: or whether some may not be taken at all; admission: parameters of the rules
@@ -59,7 +60,8 @@ ON_TIMEOUT = {"leave": LEAVE, "cancel_waiting": CANCEL_WAITING, "cancel": CANCEL
 #: laws begin; in_hand: what those do that fail; shifts .. shifts_stop, autoscale: parameters of the rules in
 #: ``numbers``, the autoscaler's memory at autoscale_at in ``gates``; hedges: of one call, at most; limited: whether
 #: any client has a limiter; batch: how many a worker serves at once, 0 without batches; least, linger, together,
-#: overhead: see there.
+#: overhead: see there; spare: how many jobs, attempts, rows or events one event may add, spare_each: and for each that
+#: may be evicted in it.
 PLAN = np.dtype([
     ("seed", "u8"), ("replication", "i8"), ("sources", "i8"), ("most_classes", "i8"), ("once", "i8"), ("sized", "i8"),
     ("bounded", "i8"), ("evicts", "i8"), ("blocks", "i8"), ("discipline", "i8"), ("overflow", "i8"),
@@ -72,6 +74,7 @@ PLAN = np.dtype([
     ("start_up", "i8"), ("shifts", "i8"), ("shifts_stop", "i8"), ("autoscale", "i8"), ("autoscale_at", "i8"),
     ("batch", "i8"), ("least", "i8"), ("linger", "f8"), ("together", "i8"), ("overhead", "f8"),
     ("arrivals", "i8"), ("backlog", "i8"), ("records", "i8"), ("hedges", "i8"), ("limited", "i8"),
+    ("spare", "i8"), ("spare_each", "i8"),
 ])  # fmt: skip
 #: A source and its client. plan .. plan_stop: its plan of arrivals; classes: how many it sends; patience: where the
 #: law begins; constant: patience that is always the same [s]; policy: of retries; expires: it has a timeout of any
@@ -82,7 +85,8 @@ PLAN = np.dtype([
 #: asks for; hedge: where the law of the time until another attempt begins; hedges: how many of a call; losers: as
 #: on_timeout; goes_on: its caller does, once a job is accepted; poll: how often it asks for the result [s], NaN
 #: where it is told; own_at, own_proxy_at: what a policy's rule of one's own shares with the engine in ``gates``;
-#: waits: it sends nothing while the first attempt of its last job is outside.
+#: waits: it sends nothing while the first attempt of its last job is outside; guarded: more than the policy decides
+#: whether it tries again, or when.
 SENDER = np.dtype([
     ("plan", "i8"), ("plan_stop", "i8"), ("trace", "i8"), ("repeat", "i8"), ("classes", "i8"),
     ("patience", "i8"), ("constant", "f8"), ("total_timeout", "f8"), ("on_timeout", "i8"), ("policy", "i8"),
@@ -92,7 +96,7 @@ SENDER = np.dtype([
     ("limiter", "i8"), ("limiter_at", "i8"), ("hedge", "i8"), ("hedges", "i8"), ("losers", "i8"),
     ("proxy", "i8"), ("rejected_policy", "i8"), ("rejected_proxy", "i8"), ("honours", "i8"), ("exactly", "i8"),
     ("hint_most", "f8"), ("hint_beyond", "f8"), ("goes_on", "i8"), ("poll", "f8"),
-    ("own_at", "i8"), ("own_proxy_at", "i8"), ("waits", "i8"),
+    ("own_at", "i8"), ("own_proxy_at", "i8"), ("waits", "i8"), ("guarded", "i8"),
 ])  # fmt: skip
 #: A class as a source sends it. share: cumulative; level: of priority, among those that there are; service, size: where
 #: the law begins; *_column: where its value for each row of a trace is.
@@ -163,6 +167,8 @@ def layout(scenario: Scenario) -> Layout:
     plan["hedges"] = senders["hedges"].max()
     senders[:-1]["waits"] = plan["blocks"] * (senders[:-1]["clients"] == 0)
     gates = _gates(senders, producers, numbers)
+    senders["honours"] &= plan["retry_after"] > 0.0
+    senders["guarded"] = senders["gated"] | senders["honours"] | (senders["proxy"] != NONE)
     plan["limited"] = (senders["limiter"] != NONE).any()
     gates = np.concatenate([gates, _admission(plan[0], scenario, len(gates), numbers)])
     gates = np.concatenate([gates, _staff(plan[0], scenario.workers, len(gates), numbers)])
@@ -171,6 +177,8 @@ def layout(scenario: Scenario) -> Layout:
     plan["paces"] = numbers.add(load)
     plan["paces_stop"] = plan["paces"] + len(load)
     flat = np.concatenate(numbers.parts) if numbers.parts else np.zeros(1)
+    plan["spare"] = SPARE + 2 * plan["hedges"] + plan["batch"] + 2 * plan["workers"] * plan["retimes"]
+    plan["spare_each"] = (1 + plan["limited"]) * (plan["evicts"] | plan["picky"])
     return Layout(plan, senders, kinds, flat, _faults(scenario), gates, max(len(levels), len(scenario.jobs)), own)
 
 

@@ -53,9 +53,9 @@ def _draw_classes(world, source, first):  # type: ignore[no-untyped-def]
 def make(world, source):  # type: ignore[no-untyped-def]
     """The next job of a source arrives, now; returns its slot."""
     plan, state, sender, its = world.plan[0], world.state[0], world.senders[source], world.sources[source]
-    if its.number % AHEAD == 0 and sender.plan < 0:
+    if its.number & (AHEAD - 1) == 0 and sender.plan < 0:
         draw_ahead(world, source)
-    drawn, n = world.drawn[source], its.number % AHEAD
+    drawn, n = world.drawn[source], its.number & (AHEAD - 1)
     slot = ledger.begin(world)
     job, kind = world.jobs[slot], world.kinds[drawn.kind[n]]
     job.source, job.number, job.kind, job.job_class = source, its.number, drawn.kind[n], kind.job_class
@@ -114,9 +114,9 @@ def _next(world, source):  # type: ignore[no-untyped-def]
     state, sender, its = world.state[0], world.senders[source], world.sources[source]
     if sender.plan < 0:
         return _next_known(world, source)
-    if its.number % AHEAD == 0:
+    if its.number & (AHEAD - 1) == 0:
         draw_ahead(world, source)
-    gap = world.drawn[source].gap[its.number % AHEAD]
+    gap = world.drawn[source].gap[its.number & (AHEAD - 1)]
     if sender.unsteady:
         return _next_unsteady(world, source, gap)
     return next_arrival(world.numbers[sender.plan : sender.plan_stop], state.now, its.number, gap)
