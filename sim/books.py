@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from backwater import outcome as o
 from backwater.errors import check
+from backwater.jit import compiled
 from backwater.measure import (
     ATTEMPT_ROW,
     CELL,
@@ -20,7 +21,6 @@ from backwater.measure import (
     Array,
     Books,
     alone,
-    count_rows,
     cross_now,
     end_segment,
     fold_attempts,
@@ -33,6 +33,14 @@ from backwater.run import Run
 # Of the whole run on their own; the others are split between what the main view holds and what came before it.
 OWN = ("busy_time", "wasted_time", "waited", "memory_time", "held_time", "awaited", "job_attempts", "alive_time",
        "outside_time")  # fmt: skip
+
+
+@compiled
+def count_rows(when, wanted, every, counts):  # type: ignore[no-untyped-def]
+    """Count wanted rows by the interval that ends at or after their time: (0, every], (every, 2 every], ..."""
+    for i in range(len(when)):
+        if wanted[i]:
+            counts[max(math.ceil(when[i] / every) - 1, 0)] += 1.0
 
 
 def new_books(run: Run, deadlines: Array, workers: int) -> Books:

@@ -108,7 +108,8 @@ def _place(books, job):  # type: ignore[no-untyped-def]
 def _count_sent(attempt, result, cell):  # type: ignore[no-untyped-def]
     """What an accepted attempt counts for in the view in which it was sent."""
     cell.attempts += 1
-    cell.hedges += attempt.hedge > 0
+    if attempt.hedge > 0:
+        cell.hedges += 1
     cell.accepted += 1
     if result == o.REJECTED:
         cell.rejected += 1
@@ -125,9 +126,12 @@ def _count_sent(attempt, result, cell):  # type: ignore[no-untyped-def]
 def _count_served(served, result, cell):  # type: ignore[no-untyped-def]
     """What a completed service counts for in the view in which it ended."""
     cell.served += 1
-    cell.useful += result == o.COMPLETED
-    cell.failed += result == o.FAILED
-    cell.duplicates += served == 2
+    if result == o.COMPLETED:
+        cell.useful += 1
+    elif result == o.FAILED:
+        cell.failed += 1
+    if served == 2:
+        cell.duplicates += 1
 
 
 @inlined
@@ -201,8 +205,10 @@ def fold_rejected(books, job, sent, withheld, hedge):  # type: ignore[no-untyped
     cell = books.cells[MAIN * books.places + c if sent >= books.ends[MAIN, 0] else c]
     cell.attempts += 1
     cell.rejected += 1
-    cell.withheld += withheld
-    cell.hedges += hedge > 0
+    if withheld:
+        cell.withheld += 1
+    if hedge > 0:
+        cell.hedges += 1
     for view in range(MAIN + 1, books.ends.shape[0]):
         if books.ends[view, 0] <= job.arrived < books.ends[view, 1]:
             books.cells[view * books.places + c].attempts += 1
@@ -390,11 +396,3 @@ def fold_changes(books, rows):  # type: ignore[no-untyped-def]
         row = rows[n]
         cross(books, row[0])
         change(books, row[0], int(row[1]), int(row[2]), row[3])
-
-
-@compiled
-def count_rows(when, wanted, every, counts):  # type: ignore[no-untyped-def]
-    """Count wanted rows by the interval that ends at or after their time: (0, every], (every, 2 every], ..."""
-    for i in range(len(when)):
-        if wanted[i]:
-            counts[max(math.ceil(when[i] / every) - 1, 0)] += 1.0

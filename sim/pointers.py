@@ -17,7 +17,7 @@ from numba.core import cgutils, datamodel
 from numba.core.pythonapi import NativeValue, unbox
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, lower_builtin, lower_getattr_generic, register_model, typeof_impl
-from numba.np.arrayobj import getitem_arraynd_intp, setitem_array
+from numba.np.arrayobj import getitem_array_tuple, getitem_arraynd_intp, setitem_array
 
 DATA, SHAPE = 4, 5  # fields of an array in compiled code
 
@@ -53,15 +53,15 @@ def _settled(context: Any, builder: Any, kind: Settled, record: Any, name: str) 
 
 
 class FromStart(types.Array):
-    """An array of one dimension whose places are counted from the start only, which no index has to be asked about.
+    """An array whose places are counted from the start only, which no index has to be asked about.
 
-    A part of one, ``a[start:stop]``, must lie in it, which it is not asked about either.
+    A part of one of a single dimension, ``a[start:stop]``, must lie in it, which it is not asked about either.
     """
 
     def copy(self, dtype: Any = None, ndim: Any = None, layout: Any = None, readonly: Any = None) -> Any:
         """The type of a part."""
-        if ndim in (None, 1) and layout in (None, "C"):
-            return FromStart(dtype or self.dtype, 1, "C")
+        if layout in (None, "C"):
+            return FromStart(dtype or self.dtype, ndim or self.ndim, "C")
         return super().copy(dtype, ndim, layout, readonly)
 
 
@@ -114,10 +114,10 @@ class _Fields(AttributeTemplate):
 def _seen(kind: Pointer, name: str) -> Any:
     """The type of a field as compiled code sees it."""
     field = kind.whole[kind.whole.fields.index(name)]
-    if not isinstance(field, types.Array) or field.ndim != 1 or field.layout != "C":
+    if not isinstance(field, types.Array) or field.layout != "C":
         return field
     settled = isinstance(field.dtype, types.Record) and name in _SETTLED[kind.whole.instance_class]
-    return FromStart(Settled(field.dtype) if settled else field.dtype, 1, "C")
+    return FromStart(Settled(field.dtype) if settled else field.dtype, field.ndim, "C")
 
 
 @lower_getattr_generic(Pointer)
@@ -130,15 +130,20 @@ def _getattr(context: Any, builder: Any, kind: Pointer, place: Any, name: str) -
     array = context.make_array(field)(context, builder)
     shape = _load(builder, cgutils.gep_inbounds(builder, where, 0, SHAPE))
     data = _load(builder, cgutils.gep_inbounds(builder, where, 0, DATA))
-    _fill(context, builder, array, field, data, builder.extract_value(shape, 0))
+    _fill(context, builder, array, field, data, cgutils.unpack_tuple(builder, shape, field.ndim))
     return array._getvalue()
 
 
-def _fill(context: Any, builder: Any, array: Any, kind: Any, data: Any, size: Any) -> None:
-    """Make an array of what is known of it: all but two of its words are constants."""
-    step = ir.Constant(size.type, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
-    array.data, array.nitems, array.itemsize = data, size, step
-    array.shape, array.strides = cgutils.pack_array(builder, [size]), cgutils.pack_array(builder, [step])
+def _fill(context: Any, builder: Any, array: Any, kind: Any, data: Any, sizes: list[Any]) -> None:
+    """Make an array of what is known of it: where it begins, and its sizes."""
+    step = ir.Constant(array.itemsize.type, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
+    strides, items = [step], sizes[-1]
+    for size in reversed(sizes[1:]):
+        strides.insert(0, builder.mul(strides[0], size))
+    for size in sizes[:-1]:
+        items = builder.mul(items, size)
+    array.data, array.nitems, array.itemsize = data, items, step
+    array.shape, array.strides = cgutils.pack_array(builder, sizes), cgutils.pack_array(builder, strides)
     array.parent, array.meminfo = ir.Constant(array.parent.type, None), ir.Constant(array.meminfo.type, None)
 
 
@@ -150,15 +155,26 @@ def _load(builder: Any, where: Any) -> Any:
 
 def _unsigned(context: Any, builder: Any, signature: Any, arguments: Any) -> tuple[Any, Any]:
     """The same access, at an index that cannot be counted from the end."""
-    word = context.cast(builder, arguments[1], signature.args[1], types.intp)
     kinds, values = list(signature.args), list(arguments)
-    kinds[1], values[1] = types.uintp, word
+    if isinstance(signature.args[1], types.BaseTuple):
+        given = list(kinds[1])
+        parts = cgutils.unpack_tuple(builder, values[1], len(given))
+        words = [context.cast(builder, part, kind, types.intp) for part, kind in zip(parts, given, strict=True)]
+        kinds[1] = types.UniTuple(types.uintp, len(given))
+        values[1] = context.make_tuple(builder, kinds[1], words)
+    else:
+        kinds[1], values[1] = types.uintp, context.cast(builder, values[1], kinds[1], types.intp)
     return signature.replace(args=tuple(kinds)), values
 
 
 @lower_builtin(operator.getitem, FromStart, types.Integer)
-def _getitem(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+def _item(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     return getitem_arraynd_intp(context, builder, *_unsigned(context, builder, signature, arguments))
+
+
+@lower_builtin(operator.getitem, FromStart, types.BaseTuple)
+def _item_of_many(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    return getitem_array_tuple(context, builder, *_unsigned(context, builder, signature, arguments))
 
 
 @lower_builtin(operator.getitem, FromStart, types.SliceType)
@@ -167,10 +183,12 @@ def _part(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     whole = context.make_array(kind)(context, builder, arguments[0])
     given = context.make_helper(builder, place, arguments[1])
     part = context.make_array(signature.return_type)(context, builder)
-    _fill(context, builder, part, kind, builder.gep(whole.data, [given.start]), builder.sub(given.stop, given.start))
+    size = builder.sub(given.stop, given.start)
+    _fill(context, builder, part, kind, builder.gep(whole.data, [given.start]), [size])
     return part._getvalue()
 
 
 @lower_builtin(operator.setitem, FromStart, types.Integer, types.Any)
-def _setitem(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+@lower_builtin(operator.setitem, FromStart, types.BaseTuple, types.Any)
+def _put(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     return setitem_array(context, builder, *_unsigned(context, builder, signature, arguments))

@@ -87,18 +87,19 @@ def spare(world):  # type: ignore[no-untyped-def]
     return plan.spare + plan.spare_each * (state.waiting + state.outside)
 
 
-@inlined
-def _has_room(world):  # type: ignore[no-untyped-def]
-    """Whether there is room for whatever one event may add."""
-    plan, state, more = world.plan[0], world.state[0], spare(world)
-    if state.free_jobs == 0 or state.free_attempts == 0:
-        return False
-    if plan.records and max(state.attempt_rows, state.job_rows) + more > len(world.job_rows):
-        return False
-    its, room = world.calendar, len(world.calendar.events) - more
-    if its.size[0] > room and 2 * state.stale >= its.size[0]:
+@inner
+def _fit(world):  # type: ignore[no-untyped-def]
+    """How many events surely find room for whatever they may add; 0 where not even one does."""
+    plan, state, more, its = world.plan[0], world.state[0], spare(world), world.calendar
+    room = len(its.events) - its.size[0]
+    if room < more and 2 * state.stale >= its.size[0]:
         compact(world)
-    return its.size[0] <= room
+        room = len(its.events) - its.size[0]
+    if plan.records:
+        room = min(room, len(world.job_rows) - max(state.attempt_rows, state.job_rows))
+    if plan.spare_each:
+        return min(state.free_jobs, state.free_attempts, room >= more, 1)
+    return min(state.free_jobs, state.free_attempts, room // more)
 
 
 @inner
@@ -198,11 +199,13 @@ def _end_event(world):  # type: ignore[no-untyped-def]
 def run(world, until, events):  # type: ignore[no-untyped-def]
     """Let at most so many events happen, none after ``until`` [s]. Returns why it stopped."""
     plan, state, arrivals, later = world.plan[0], world.state[0], world.arrivals, world.calendar
+    fit = 0
     for _ in range(events):
         if state.hole:
             state.hole = 0
             calendar.pop(later)
-        if not _has_room(world):
+        fit = (fit if fit > 0 else _fit(world)) - 1
+        if fit < 0:
             return ROOM
         time, arrival = calendar.first_time(later), calendar.first_time(arrivals)
         sent, told, result, polled = NONE, NONE, COMPLETED, False
@@ -213,10 +216,8 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
             cross(world.books, state.now)
             sent = producer.arrive(world)
         else:
-            if time == math.inf:
-                return ENDED
-            if time > until:
-                return LATER
+            if time > until or time == math.inf:
+                return ENDED if time == math.inf else LATER
             state.now, state.hole = time, 1
             cross(world.books, time)
             key, ref = later.events[0].key, later.events[0].ref

@@ -120,8 +120,10 @@ def begin(world):  # type: ignore[no-untyped-def]
     state.free_jobs -= 1
     state.alive += 1
     job.ref, job.arrived, job.pause, job.released = new_ref(state, slot), state.now, math.nan, math.nan
-    job.attempts = job.served = job.attempts_left = job.backing_off = job.listed = job.calls = job.tries = 0
-    job.attempt, job.begun, job.heard, job.hedges = NONE, 1, 0, 0
+    # Neighbours, written at once.
+    job.begun, job.backing_off, job.heard, job.listed = 1, 0, 0, 0
+    job.attempts = job.served = job.attempts_left = job.calls = job.tries = job.hedges = 0
+    job.attempt = NONE
     return slot
 
 

@@ -40,9 +40,9 @@ LIVE_JOB = np.dtype([
     ("ref", "i8"), ("place", "i8"), ("number", "i8"), ("arrived", "f8"), ("size", "f8"), ("demand", "f8"),
     ("pause", "f8"), ("released", "f8"),
     ("source", "u1"), ("begun", "i1"), ("backing_off", "i1"), ("heard", "i1"), ("listed", "i1"), ("decided", "i1"),
-    ("job_class", "i2"), ("kind", "i4"), ("attempts", "i4"), ("served", "i4"), ("attempt", "i4"),
-    ("attempts_left", "i4"), ("calls", "i4"), ("tries", "i4"), ("next", "i4"), ("verdict", "i4"), ("hedges", "i4"),
-    ("live", "i4"), ("row", "i4"), ("expires", "f8"),
+    ("job_class", "i2"), ("kind", "i4"), ("attempts", "i4"), ("served", "i4"),
+    ("attempts_left", "i4"), ("calls", "i4"), ("tries", "i4"), ("hedges", "i4"), ("attempt", "i4"), ("next", "i4"),
+    ("verdict", "i4"), ("live", "i4"), ("row", "i4"), ("expires", "f8"),
     ("proxy_pause", "f8"), ("paid", "f8"), ("proxy_paid", "f8"), ("accepted", "f8"), ("let_after", "f8"),
     ("due", "f8"), ("sooner", "i4"), ("later", "i4"), ("ahead", "i4"), ("behind", "i4"),
 ])  # fmt: skip
