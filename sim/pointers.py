@@ -99,7 +99,14 @@ def _typeof_fields(value: Any, context: Any) -> Any:
 def _unbox(kind: Pointer, given: Any, c: Any) -> Any:
     fields = c.unbox(kind.whole, given)
     place = cgutils.alloca_once_value(c.builder, fields.value)
-    return NativeValue(place, is_error=fields.is_error, cleanup=fields.cleanup)
+
+    def leave() -> None:
+        if fields.cleanup is not None:
+            fields.cleanup()
+        if c.context.enable_nrt:  # it has counted the arrays, and would give back those of the pointer: none
+            c.context.nrt.decref(c.builder, kind.whole, fields.value)
+
+    return NativeValue(place, is_error=fields.is_error, cleanup=leave)
 
 
 @infer_getattr

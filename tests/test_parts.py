@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 from numba import types
 
-from backwater.jit import compiled, inlined, inner
+from backwater.jit import allocating, compiled, inlined, inner
 from backwater.pointers import by_pointer
 
 PAIR = np.dtype([("weight", "f8"), ("at", "i4")])
@@ -60,6 +61,13 @@ def _run(bundle, first, last):
     return _sum(bundle.values[first:last])
 
 
+@allocating
+def _fresh(bundle):
+    out = np.empty(len(bundle.values) + 1)
+    out[:-1], out[-1] = bundle.values, bundle.inside.sums[1]
+    return out
+
+
 @compiled
 def _one_more(x):
     return x + 1.0
@@ -95,6 +103,15 @@ def test_each_call_takes_the_arrays_that_the_tuple_has_then():
 def test_a_tuple_of_other_arrays_is_another_type():
     given = bundle()._replace(values=np.array([1, 2, 3, 4]))
     assert _run(given, 1, 3) == 5.0
+
+
+def test_arrays_are_given_back_after_a_call():
+    given = bundle()
+    arrays = [*given[:3], given.inside.sums]
+    before = [sys.getrefcount(array) for array in arrays]
+    assert _run(given, 1, 3) == 110.0
+    np.testing.assert_array_equal(_fresh(given), [-1.0, 10.0, 100.0, 1000.0, 15.0])
+    assert [sys.getrefcount(array) for array in arrays] == before
 
 
 def test_only_what_says_so_is_compiled_into_its_callers():
