@@ -49,7 +49,7 @@ IN_HAND = {"pause": PAUSE, "finish": FINISH, "restart": RESTART}
 LEAVE, CANCEL_WAITING, CANCEL = range(3)
 ON_TIMEOUT = {"leave": LEAVE, "cancel_waiting": CANCEL_WAITING, "cancel": CANCEL}
 
-SPARE = 5
+SPARE = 5  # jobs, attempts, rows, events that one event may add at most, beside what the plan says
 #: The queue, the workers and the run. evicts: whether the oldest may have to yield; blocks: or whether the producer
 #: waits; once: one demand per job; retimes: whether a service may go on at another speed, or workers come and go;
 #: skips: what nobody waits for; picky: or whether some may not be taken at all; admission: parameters of the rules
