@@ -16,7 +16,16 @@ from backwater.errors import ScenarioError, nearest
 from backwater.measure import edges
 from backwater.outcome import COUNTER, LATENCIES, Outcome
 from backwater.scenario import Scenario
-from backwater.statistics import NOTHING, Estimate, histogram_quantile, histogram_share, mean, pooled_quantile, ratio
+from backwater.statistics import (
+    NOTHING,
+    Estimate,
+    Spread,
+    histogram_quantile,
+    histogram_share,
+    mean_spread,
+    pooled_quantile,
+    ratio_spread,
+)
 from backwater.units import parse
 
 Array = npt.NDArray[np.float64]
@@ -66,16 +75,27 @@ class Cells:
 
 
 class Metric(NamedTuple):
-    """A metric: ``estimate(cells, level)`` over replications, ``each(cells)`` per replication (NaN where undefined).
+    """A metric: its ``spread`` over replications, and ``each`` per replication (NaN where undefined).
 
+    interval   where it is not the spread's t interval
     dimension  "share", "rate", "time", "size" or "" (a count), as ``units.human`` shows it
     """
 
     name: str
     dimension: str
     meaning: str
-    estimate: Callable[[Cells, float], Estimate]
+    spread: Callable[[Cells], Spread]
     each: Callable[[Cells], Array]
+    interval: Callable[[Cells, float], Estimate] | None = None
+
+    def estimate(self, cells: Cells, level: float) -> Estimate:
+        """The estimate with its interval, which leaves neither 0 nor, for a share, 1."""
+        return self.within(self.spread(cells).interval(level) if self.interval is None else self.interval(cells, level))
+
+    def within(self, found: Estimate) -> Estimate:
+        """An estimate whose interval stays where the metric can be."""
+        most = 1.0 if self.dimension == "share" else math.inf
+        return found._replace(low=max(found.low, 0.0), high=min(found.high, most)) if found.n > 1 else found
 
     @property
     def unit(self) -> str:
@@ -91,16 +111,11 @@ def _ratio(name: str, dimension: str, meaning: str, pair: Pair) -> Metric:
         top, bottom = pair(cells)
         return np.divide(top, bottom, out=np.full(len(top), math.nan), where=bottom != 0)
 
-    def estimate(cells: Cells, level: float) -> Estimate:
-        found = ratio(*pair(cells), level)
-        share = dimension == "share"  # whose interval cannot leave 0 to 1
-        return found._replace(low=max(found.low, 0.0), high=min(found.high, 1.0)) if share and found.n > 1 else found
-
-    return Metric(name, dimension, meaning, estimate, each)
+    return Metric(name, dimension, meaning, lambda cells: ratio_spread(*pair(cells)), each)
 
 
 def _mean(name: str, dimension: str, meaning: str, each: Callable[[Cells], Array]) -> Metric:
-    return Metric(name, dimension, meaning, lambda cells, level: mean(each(cells), level), each)
+    return Metric(name, dimension, meaning, lambda cells: mean_spread(each(cells)), each)
 
 
 def _counts(name: str, meaning: str, top: str, bottom: str, dimension: str = "share") -> Metric:
@@ -124,8 +139,9 @@ def _latency(name: str, meaning: str) -> list[Metric]:
     def quantile(word: str, q: float) -> Metric:
         return Metric(
             f"{name}_{word}", "time", f"{meaning}, {100 * q:g} % of them at most",
-            lambda cells, level: pooled_quantile(cells.bins(index), bin_edges(), q, level),
+            lambda cells: pooled_quantile(cells.bins(index), bin_edges(), q)[1],
             lambda cells: np.array([histogram_quantile(part, bin_edges(), q) for part in cells.bins(index)]),
+            lambda cells, level: pooled_quantile(cells.bins(index), bin_edges(), q, level)[0],
         )  # fmt: skip
 
     average = _ratio(

@@ -14,6 +14,7 @@ from typing import Any
 from backwater.components.closed import Closed
 from backwater.errors import AuditError, LimitError, RuleError, ScenarioError, check, nearest
 from backwater.outcome import Outcome
+from backwater.random import REPLICATIONS
 from backwater.result import Result
 from backwater.run import Run
 from backwater.scenario import Scenario
@@ -42,13 +43,21 @@ def simulate(
     check_end(scenario, plan)
     name = resolve(engine, scenario, plan)
     check_memory(scenario, plan, name)
-    start, outcomes = time.perf_counter(), {}
-    for replication, outcome in _outcomes(scenario, plan, name, parallel or cores(), halt):
-        outcomes[replication] = outcome
-        if progress is not None:
-            progress(len(outcomes))
-    done = tuple(outcomes[replication] for replication in range(plan.replications))
+    start = time.perf_counter()
+    done = _outcomes(scenario, plan, range(plan.replications), name, parallel or cores(), halt, progress)
     return Result(scenario, plan, done, manifest(scenario, plan, name, time.perf_counter() - start))
+
+
+def extend(
+    result: Result, replications: int, *, parallel: int | None = None, halt: Event | None = None
+) -> Result:  # fmt: skip
+    """The same result with more replications, so many in all: what ``simulate`` would have given at once."""
+    start, plan = time.perf_counter(), result.run.model_copy(update={"replications": replications})
+    check(replications < REPLICATIONS, "replications", replications, f"must be below {REPLICATIONS:,}")
+    name, new = result.manifest["engine"], range(len(result.outcomes), replications)
+    done = result.outcomes + _outcomes(result.scenario, plan, new, name, parallel or cores(), halt)
+    seconds = result.manifest["seconds"] + time.perf_counter() - start
+    return Result(result.scenario, plan, done, manifest(result.scenario, plan, name, seconds))
 
 
 def resolve(engine: str, scenario: Scenario, run: Run, points: int = 1) -> str:
@@ -83,18 +92,22 @@ def replicate(
 
 
 def _outcomes(
-    scenario: Scenario, run: Run, engine: str, parallel: int, halt: Event | None
-) -> Iterator[tuple[int, Outcome]]:
-    """Replications with their numbers, as they end."""
-    if parallel == 1 or run.replications == 1 or engine == "simpy":
-        for replication in range(run.replications):
-            yield replication, replicate(scenario, run, replication, engine, halt)
-        return
+    scenario: Scenario, run: Run, numbers: range, engine: str, parallel: int, halt: Event | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Outcome, ...]:  # fmt: skip
+    """The replications of these numbers, in order."""
 
-    def work(replication: int, stop: Event) -> Outcome:
+    def work(replication: int, stop: Event | None) -> Outcome:
         return replicate(scenario, run, replication, engine, stop)
 
-    yield from in_threads(work, range(run.replications), parallel, halt)
+    alone = parallel == 1 or len(numbers) <= 1 or engine == "simpy"
+    pairs = ((n, work(n, halt)) for n in numbers) if alone else in_threads(work, numbers, parallel, halt)
+    found = {}
+    for replication, outcome in pairs:
+        found[replication] = outcome
+        if progress is not None:
+            progress(len(found))
+    return tuple(found[replication] for replication in numbers)
 
 
 def in_threads(
