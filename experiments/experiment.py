@@ -13,6 +13,7 @@ from pydantic import Field
 from backwater import files
 from backwater.base import Model
 from backwater.errors import ScenarioError, check, nearest
+from backwater.experiments.require import Requirement, check_fits, requirement
 from backwater.metrics import METRICS, metric, named
 from backwater.models import MODELS, ready
 from backwater.rules import Rule
@@ -56,6 +57,7 @@ class Experiment(Model):
     run       how long and how often
     sweep     axes by name: a list of values, {from, to, points, spacing}, or a list of tables of paths
     cases     named changes under each of which the whole grid runs
+    require   what must be met: metric -> "<= 2 s" or ">= 99 %"
     observed  measured figures, shown beside the estimates: metric -> value with unit
     """
 
@@ -64,7 +66,13 @@ class Experiment(Model):
     run: Run
     sweep: dict[str, Any]
     cases: dict[str, dict[str, Any]] = Field(default_factory=lambda: dict[str, dict[str, Any]]({"as is": {}}))
+    require: dict[str, str] = Field(default_factory=dict)
     observed: dict[str, str | float] = Field(default_factory=dict)
+
+    @property
+    def requirements(self) -> list[Requirement]:
+        """What must be met. Raises ScenarioError for anything but a metric and its limit."""
+        return [requirement(f"{name} {said}", f"require.{name}") for name, said in self.require.items()]
 
     def axes(self) -> list[Axis]:
         """The axes of the grid. Raises ScenarioError for a wrong path, a wrong range or a clash of names."""
@@ -105,6 +113,7 @@ class Experiment(Model):
     def check(self) -> None:
         """Raise ScenarioError for anything wrong that only the whole shows."""
         self.points()
+        check_fits(self.requirements, self.scenario, self.run, "require")
         for text in self.observed:
             word, job_class, window = named(text)
             metric(word)
@@ -116,7 +125,8 @@ class Experiment(Model):
 
     def plain(self) -> dict[str, Any]:
         scenario, run = self.scenario.plain(), self.run.plain()
-        rest = {"sweep": _texts(self.sweep), "cases": _texts(self.cases), "observed": self.observed}
+        rest = {"sweep": _texts(self.sweep), "cases": _texts(self.cases),
+                "require": self.require, "observed": self.observed}  # fmt: skip
         return {"question": self.question, "scenario": scenario, "run": run, **{k: v for k, v in rest.items() if v}}
 
 
@@ -148,7 +158,7 @@ def read_axis(name: str, given: Any, scenario: Scenario) -> Axis:
     if all(isinstance(value, Mapping) and "kind" not in value for value in given):
         labels = [", ".join(f"{path} = {value}" for path, value in flat(table).items()) for table in given]
         return _distinct(Axis(name, "", tuple(labels), tuple(flat(table) for table in given)))
-    pairs = [_coordinate(value) for value in given]
+    pairs = [coordinate(value) for value in given]
     units = {unit for unit, _ in pairs}
     same = len(units) == 1
     values = tuple(value for _, value in pairs) if same else tuple(str(value) for value in given)
@@ -160,7 +170,7 @@ def _distinct(axis: Axis) -> Axis:
     return axis
 
 
-def _coordinate(value: Any) -> tuple[str, float | str]:
+def coordinate(value: Any) -> tuple[str, float | str]:
     """A value as (unit, coordinate)."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return "", str(value)
@@ -184,7 +194,7 @@ def _range(name: str, given: Mapping[str, Any], scenario: Scenario) -> Axis:
     spacing, n = given.get("spacing", "linear"), given["points"]
     check(spacing in ("linear", "log"), f"{where}.spacing", spacing, 'must be "linear" or "log"')
     check(isinstance(n, int) and 2 <= n <= 10_000, f"{where}.points", n, "must be a whole number from 2 to 10,000")
-    (unit, low), (other, high) = _coordinate(given["from"]), _coordinate(given["to"])
+    (unit, low), (other, high) = coordinate(given["from"]), coordinate(given["to"])
     ok = unit == other and isinstance(low, float) and isinstance(high, float)
     check(ok, where, dict(given), "must go from one number to another of the same unit")
     check(low < high, f"{where}.to", given["to"], f"must be above from = {given['from']}")  # type: ignore[operator]
@@ -197,12 +207,12 @@ def _range(name: str, given: Mapping[str, Any], scenario: Scenario) -> Axis:
 def _whole(name: str, values: list[float], scenario: Scenario) -> list[Any]:
     """Whole numbers where the field takes no others, each once."""
     odd = next((value for value in values if value != round(value)), None)
-    if odd is None or (not _takes(scenario, name, odd) and _takes(scenario, name, round(odd))):
+    if odd is None or (not takes(scenario, name, odd) and takes(scenario, name, round(odd))):
         return list(dict.fromkeys(round(value) for value in values))
     return values
 
 
-def _takes(scenario: Scenario, name: str, value: float) -> bool:
+def takes(scenario: Scenario, name: str, value: float) -> bool:
     """Whether a field may have this value, by itself."""
     try:
         with units_required(False):

@@ -74,10 +74,14 @@ class Cells:
         return self._bins[latency]
 
 
+Pair = Callable[[Cells], tuple[Array, Array]]
+
+
 class Metric(NamedTuple):
     """A metric: its ``spread`` over replications, and ``each`` per replication (NaN where undefined).
 
     interval   where it is not the spread's t interval
+    pair       of a ratio: numerators and denominators by replication
     dimension  "share", "rate", "time", "size" or "" (a count), as ``units.human`` shows it
     """
 
@@ -87,6 +91,7 @@ class Metric(NamedTuple):
     spread: Callable[[Cells], Spread]
     each: Callable[[Cells], Array]
     interval: Callable[[Cells, float], Estimate] | None = None
+    pair: Pair | None = None
 
     def estimate(self, cells: Cells, level: float) -> Estimate:
         """The estimate with its interval, which leaves neither 0 nor, for a share, 1."""
@@ -103,15 +108,12 @@ class Metric(NamedTuple):
         return {"time": "s", "size": "B", "rate": "1/s"}.get(self.dimension, "1")
 
 
-Pair = Callable[[Cells], tuple[Array, Array]]
-
-
 def _ratio(name: str, dimension: str, meaning: str, pair: Pair) -> Metric:
     def each(cells: Cells) -> Array:
         top, bottom = pair(cells)
         return np.divide(top, bottom, out=np.full(len(top), math.nan), where=bottom != 0)
 
-    return Metric(name, dimension, meaning, lambda cells: ratio_spread(*pair(cells)), each)
+    return Metric(name, dimension, meaning, lambda cells: ratio_spread(*pair(cells)), each, pair=pair)
 
 
 def _mean(name: str, dimension: str, meaning: str, each: Callable[[Cells], Array]) -> Metric:
@@ -228,12 +230,14 @@ def metric(name: str) -> Metric:
     raise ScenarioError("metric", f"must be a metric{nearest(name, [*METRICS, 'served_within(30 s)'])}", name)
 
 
-def _served_within(name: str, limit: float) -> Metric:
-    index = LATENCIES.index("latency")
+def within(cells: Cells, latency: str, limit: float) -> Array:
+    """How many of a latency (see LATENCIES) were at most ``limit`` [s]."""
+    return np.array([histogram_share(part, bin_edges(), limit) for part in cells.bins(LATENCIES.index(latency))])
 
+
+def _served_within(name: str, limit: float) -> Metric:
     def pair(cells: Cells) -> tuple[Array, Array]:
-        within = np.array([histogram_share(part, bin_edges(), limit) for part in cells.bins(index)])
-        return within, cells.count("resolved")
+        return within(cells, "latency", limit), cells.count("resolved")
 
     return _ratio(name, "share", f"jobs completed within {limit:g} s of their first attempt / jobs resolved", pair)
 

@@ -31,7 +31,7 @@ FLOORS = {
     "engines": ["sim/engines/*"],
     "numbers": ["sim/statistics", "sim/metrics", "sim/events"],
     "runs": ["sim/plots", "sim/result", "sim/simulation"],
-    "records": ["experiments/__init__", "experiments/store", "experiments/experiment"],
+    "records": ["experiments/__init__", "experiments/store", "experiments/require", "experiments/experiment"],
     "studies": [
         "experiments/sweep",
         "experiments/curves",
@@ -39,6 +39,10 @@ FLOORS = {
         "experiments/recovery",
         "experiments/safe_load",
         "experiments/stress",
+        "experiments/search",
+        "experiments/trials",
+        "experiments/alarm",
+        "experiments/plan",
     ],
     "pages": [
         "experiments/figures",
@@ -46,6 +50,8 @@ FLOORS = {
         "experiments/progress",
         "experiments/stress_figures",
         "experiments/stress_report",
+        "experiments/plan_figures",
+        "experiments/plan_report",
     ],
     "commands": ["experiments/cli*", "experiments/bench/*", "experiments/optimistic_locking"],
     "front": ["sim/__init__"],
@@ -73,7 +79,7 @@ DOORS = {
     "salabim": ["experiments/bench/peers"],
     "matplotlib": [
         *("sim/plots", "sim/result", "experiments/figures", "experiments/optimistic_locking"),
-        *("experiments/stress_figures", "experiments/stress_report"),
+        *("experiments/stress_figures", "experiments/stress_report", "experiments/plan_figures"),
     ],
     "xarray": ["experiments/sweep"],
     "pandas": ["sim/result", "experiments/*"],

@@ -1,0 +1,177 @@
+"""The command ``backwater plan``."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from backwater.errors import check, nearest
+from backwater.experiments.cli_words import (
+    Horizon,
+    Json,
+    Replications,
+    Seed,
+    Set,
+    Warmup,
+    command,
+    err,
+    make_folder,
+    out,
+    settings,
+    value_of,
+)
+
+if TYPE_CHECKING:
+    from backwater.experiments.plan import Planned
+    from backwater.experiments.trials import Prices, Trial
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def plan(
+    what: Annotated[str, typer.Argument(
+        metavar="SCENARIO", help="a file or a model's name; of an experiment, its cases and requirements too")],
+    find: Annotated[list[str] | None, typer.Option(
+        "--find", metavar="PATH=LOW..HIGH", help="what may be set, and from where to where; may be repeated")] = None,
+    require: Annotated[list[str] | None, typer.Option(
+        "--require", metavar='"METRIC <= VALUE"', help="what must be met in every case; may be repeated")] = None,
+    minimize: Annotated[list[str] | None, typer.Option(
+        "--minimize", metavar="PATH | cost", help="what should be low; a second one decides between equals")] = None,
+    price: Annotated[list[str] | None, typer.Option(
+        "--price", metavar="worker_hour=X | lost_job=X", help="what cost is made of; may be repeated")] = None,
+    case: Annotated[list[str] | None, typer.Option(
+        "--case", metavar='"NAME: PATH=VALUE, ..."', help="a change under which all must hold too; may be repeated")
+    ] = None,
+    confidence: Annotated[str, typer.Option(help="how sure each requirement must be met")] = "95 %",
+    most: Annotated[int, typer.Option(help="replications of one setting in one case, at most")] = 200,
+    changes: Set = None, horizon: Horizon = None, warmup: Warmup = None, replications: Replications = None,
+    seed: Seed = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="where the page, its figures and numbers go")] = None,
+    parallel: Annotated[int | None, typer.Option(help="threads; all cores unless given")] = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Find the cheapest setting that meets every requirement in every case, and how sure that is.
+
+    Exit status 1 where none does, or where it is not sure.
+    """
+    from backwater.experiments.plan import plan as search
+    from backwater.experiments.plan_report import numbers, write
+    from backwater.units import parse, units_required
+
+    flags = {"horizon": horizon, "warmup": warmup, "replications": replications, "seed": seed}
+    scenario, run, cases, carried = _asked(what, changes, flags)
+    cases |= dict(_case(text) for text in case or [])
+    with units_required():
+        sure = parse(confidence, "share")
+        ranges = dict(_range(text) for text in find or [])
+    wanted = [*carried, *(require or [])]
+    if folder is not None:
+        make_folder(folder)
+    shown = (lambda trial: None) if as_json else _tell
+    try:
+        found = search(
+            scenario, ranges, wanted, minimize or list(ranges)[:1], cases=cases, run=run, prices=_prices(price),
+            confidence=sure, most=most, parallel=parallel, progress=shown,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        err.print("Stopped.")
+        raise typer.Exit(130) from None
+    if folder is not None:
+        write(found, folder, command())
+    if as_json:
+        print(json.dumps(numbers(found), allow_nan=False))
+    else:
+        _print(found)
+        if folder is not None:
+            out.print(f"Report: {folder / 'plan.html'}", soft_wrap=True)
+    raise typer.Exit(0 if found.sure else 1)
+
+
+def _asked(what: str, changes: list[str] | None, flags: dict[str, Any]) -> tuple[Any, Any, dict[str, Any], list[str]]:
+    """Scenario, run, cases and requirements: of a scenario or of an experiment."""
+    from backwater.experiments.cli_words import read
+    from backwater.experiments.experiment import is_experiment, load_experiment
+    from backwater.run import Run
+
+    if not is_experiment(what):
+        scenario, run = read(what, changes, flags)
+        return scenario, run, {"as is": {}}, []
+    from backwater.units import units_required
+
+    experiment = load_experiment(what)
+    given = {name: value for name, value in flags.items() if value is not None}
+    with units_required():
+        scenario = experiment.scenario.with_(settings(changes))
+        run = Run(**{**experiment.run.plain(), **given})
+    return scenario, run, dict(experiment.cases), [f"{name} {said}" for name, said in experiment.require.items()]
+
+
+def _range(text: str) -> tuple[str, tuple[Any, Any]]:
+    """A range from ``PATH=LOW..HIGH``, in base units."""
+    from backwater.experiments.experiment import coordinate
+
+    must = "must be PATH=LOW..HIGH, such as workers.count=1..200"
+    path, equals, said = text.partition("=")
+    low, dots, high = said.partition("..")
+    check(equals and dots and path.strip() and low.strip() and high.strip(), "--find", text, must)
+    (unit, start), (other, end) = (coordinate(value_of(part.strip())) for part in (low, high))
+    numbers = isinstance(start, float) and isinstance(end, float) and unit == other
+    check(numbers, "--find", text, "must go from one number to another of the same unit")
+    return path.strip(), (start, end)
+
+
+def _case(text: str) -> tuple[str, dict[str, Any]]:
+    """A case from ``NAME: PATH=VALUE, PATH=VALUE``."""
+    name, colon, said = text.partition(":")
+    check(colon and name.strip(), "--case", text, 'must be "NAME: PATH=VALUE, ...", such as "spike: load=1.2"')
+    pairs = [part.strip() for part in said.split(",") if part.strip()]
+    return name.strip(), settings(pairs)
+
+
+def _prices(given: list[str] | None) -> Prices:
+    from backwater.experiments.trials import Prices
+
+    found: dict[str, float] = {}
+    for text in given or []:
+        name, equals, said = text.partition("=")
+        check(equals, "--price", text, "must be NAME=VALUE, such as worker_hour=0.40")
+        known = Prices._fields
+        check(name.strip() in known, "--price", name, f"must be one of {', '.join(known)}{nearest(name, known)}")
+        value = value_of(said.strip())
+        ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+        check(ok, f"--price {name.strip()}", said, "must be a number of at least 0, in any currency")
+        found[name.strip()] = float(value)
+    return Prices(**found)
+
+
+def _tell(trial: Trial) -> None:
+    """A setting that has just been tried."""
+    from backwater.experiments.plan_report import settled
+
+    worst = trial.worst
+    said = worst.refused or f"{worst.require.name} is {worst.require.shown(worst.found.value)}"
+    err.print(f"{settled(trial.setting)}: {'met' if trial.met else 'missed'}; {said}", soft_wrap=True, markup=False)
+
+
+def _print(found: Planned) -> None:
+    """The answer, in words and one table."""
+    from backwater.experiments.plan_report import rows, verdict
+
+    title, texts = verdict(found)
+    out.print(title, markup=False, soft_wrap=True)
+    table = Table("requirement", "case", "estimate", "95 % interval", "sure", box=None, pad_edge=False,
+                  collapse_padding=True)  # fmt: skip
+    table.columns[2].justify = table.columns[3].justify = table.columns[4].justify = "right"
+    for column in table.columns:
+        column.no_wrap = True
+    for row in rows(found):
+        table.add_row(*row)
+    out.print(table)
+    for text in texts:
+        out.print(text, markup=False, soft_wrap=True)

@@ -1,0 +1,215 @@
+"""What a plan found: in words, in tables, as figures and on one page."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from backwater.experiments.plan import COST, Planned
+from backwater.experiments.plan_figures import plan_figures
+from backwater.experiments.report import assumptions, page
+from backwater.experiments.search import Range
+from backwater.experiments.trials import FREE, Judged, Setting, Trial
+from backwater.napkin import napkin
+from backwater.simulation import versions
+from backwater.units import human
+
+
+def settled(setting: Setting) -> str:
+    """A setting in words."""
+    return ", ".join(f"{path} = {value:.6g}" for path, value in setting.items())
+
+
+def verdict(found: Planned) -> tuple[str, list[str]]:
+    """The answer in one sentence, and what to know about it, a sentence each."""
+    if found.answer is None:
+        return _infeasible(found)
+    aim = " and then ".join(found.minimize)
+    title = f"The lowest {aim} that meets all: {settled(found.answer.setting)}"
+    title += "." if found.sure else f", but only {human(found.answer.confidence, 'share')} sure."
+    texts = []
+    if found.question.prices != FREE:
+        texts.append(f"It costs {found.answer.cost:,.4g} an hour in case {next(iter(found.question.cases))}.")
+    texts += _around(found)
+    for alarm in found.alarms:
+        texts.append(
+            f"Alarm line of {alarm.require.text}: {alarm.queue:,} waiting, or the oldest waiting for "
+            f"{human(alarm.age, 'time')}: of the jobs that come then {human(alarm.share, 'share')} are served in time."
+        )
+    texts += [_grown(load, trial) for load, trial in found.loads]
+    return title, [*texts, took(found)]
+
+
+def _infeasible(found: Planned) -> tuple[str, list[str]]:
+    assert found.closest is not None
+    worst = found.closest.worst
+    why = worst.refused or missed(worst)
+    return (
+        f"Nothing within the ranges meets all. Closest comes {settled(found.closest.setting)}.",
+        [f"Why: {why}.", took(found)],
+    )
+
+
+def _around(found: Planned) -> list[str]:
+    """What binds, and what the next step would buy."""
+    texts = []
+    binds = found.binds
+    if binds is not None and found.below is not None:
+        why = binds.refused or missed(binds)
+        texts.append(f"What binds: with {settled(found.below.setting)}, {why}.")
+    elif found.below is not None:
+        texts.append(f"One step less, {settled(found.below.setting)}, was sure in the search, but not in runs of its own.")
+    if found.above is not None:
+        worst, now = found.above.worst, found.answer
+        assert now is not None
+        before = next(
+            one for one in now.judged if one.case == worst.case and one.require == worst.require
+        )  # fmt: skip
+        shown = worst.require.shown
+        texts.append(
+            f"The next step, {settled(found.above.setting)}, would bring {worst.require.name} in case {worst.case} "
+            f"from {shown(before.found.value)} to {shown(worst.found.value)}."
+        )
+    return texts
+
+
+def _grown(load: float, trial: Trial) -> str:
+    more, worst = f"At {human(load - 1, 'share')} more load", trial.worst
+    if trial.met:
+        return f"{more} all is still met; nearest to its limit is {worst.require.name}, {_with_interval(worst)}."
+    return f"{more} {worst.refused or missed(worst)}."
+
+
+def missed(one: Judged) -> str:
+    """What is not met, or not surely."""
+    how = "is not sure" if one.require.holds(one.found.value) else "is missed"
+    return f"{one.require.text} {how} in case {one.case}: {_with_interval(one)}"
+
+
+def _with_interval(one: Judged) -> str:
+    shown, found = one.require.shown, one.found
+    return f"{shown(found.value)} ({shown(found.low)} .. {shown(found.high)})"
+
+
+def took(found: Planned) -> str:
+    """How much work the answer was."""
+    return (
+        f"It took {len(found.tried):,} settings, {found.runs:,} runs of {found.jobs:,} jobs in all, "
+        f"{human(found.seconds, 'time')}."
+    )
+
+
+def rows(found: Planned) -> list[tuple[str, ...]]:
+    """Each requirement in each case at the answer, or at what comes closest: text, case, estimate, interval, sure."""
+    trial = found.answer or found.closest
+    assert trial is not None
+    return [
+        (one.require.text, one.case, one.require.shown(one.found.value),
+         f"{one.require.shown(one.found.low)} .. {one.require.shown(one.found.high)}", _sure(one.confidence))
+        for one in trial.judged
+    ]  # fmt: skip
+
+
+def _sure(confidence: float) -> str:
+    """A confidence, never rounded up to certainty."""
+    if math.isnan(confidence):
+        return "-"
+    return ">99.9 %" if confidence > 0.999 else "<0.1 %" if confidence < 0.001 else human(confidence, "share")
+
+
+def numbers(found: Planned) -> dict[str, Any]:
+    """All that was found, as plain data."""
+    question = found.question
+    title, texts = verdict(found)
+    return {
+        "title": title, "texts": texts, "feasible": found.answer is not None, "sure": found.sure,
+        "answer": None if found.answer is None else _plain(found.answer),
+        "closest": None if found.closest is None else _plain(found.closest),
+        "below": None if found.below is None else _plain(found.below),
+        "above": None if found.above is None else _plain(found.above),
+        "alarms": [
+            {"require": one.require.text, "queue": one.queue, "age": one.age, "share": one.share}
+            for one in found.alarms
+        ],
+        "loads": [{"factor": load, **_plain(trial)} for load, trial in found.loads],
+        "tried": [_plain(trial) for trial in found.tried],
+        "runs": found.runs, "jobs": found.jobs, "seconds": found.seconds,
+        "question": {
+            "scenario": question.scenario.plain(), "digest": question.scenario.digest, "run": question.run.plain(),
+            "find": {one.path: [one.at(0), one.at(one.last)] for one in found.find},
+            "require": [one.text for one in question.require], "minimize": list(found.minimize),
+            "cases": dict(question.cases), "prices": question.prices._asdict(), "confidence": question.confidence,
+        },
+        "versions": versions(),
+    }  # fmt: skip
+
+
+def _plain(trial: Trial) -> dict[str, Any]:
+    def number(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    return {
+        "setting": trial.setting, "met": trial.met, "cost": number(trial.cost),
+        "judged": [
+            {"require": one.require.text, "case": one.case, "confidence": number(one.confidence),
+             "estimate": number(one.found.value), "ci_low": number(one.found.low), "ci_high": number(one.found.high),
+             **({"refused": one.refused} if one.refused else {})}
+            for one in trial.judged
+        ],
+    }  # fmt: skip
+
+
+def write(found: Planned, folder: Path, command: str) -> Path:
+    """Write ``plan.html``, ``plan.json`` and the figures into a folder; returns the page's path."""
+    drawn = []
+    for name, caption, figure in plan_figures(found):
+        image = io.BytesIO()
+        figure.savefig(image, format="png", dpi=130)
+        (folder / f"{name}.png").write_bytes(image.getvalue())
+        drawn.append({"caption": caption, "data": base64.b64encode(image.getvalue()).decode()})
+    (folder / "plan.json").write_text(json.dumps(numbers(found), indent=1, allow_nan=False), "utf-8")
+    title, texts = verdict(found)
+    page_ = page(
+        "plan.html", title=found.question.scenario.name, question=_question(found), answer=title, texts=texts,
+        rows=rows(found), figures=drawn, napkin=napkin(found.question.scenario),
+        assumptions=assumptions(found.question.scenario, {one.path for one in found.find}), method=method(found),
+        command=command,
+    )  # fmt: skip
+    (folder / "plan.html").write_text(page_, "utf-8")
+    return folder / "plan.html"
+
+
+def _question(found: Planned) -> str:
+    where = " and ".join(f"{_shown(one)}" for one in found.find)
+    asked = " and ".join(one.text for one in found.question.require)
+    return f"What is the lowest {' and then '.join(found.minimize)}, with {where}, at which {asked}?"
+
+
+def _shown(one: Range) -> str:
+    return f"{one.path} from {one.at(0):.6g} to {one.at(one.last):.6g}"
+
+
+def method(found: Planned) -> list[tuple[str, str]]:
+    """How it was found, for those who want to doubt it."""
+    question, run = found.question, found.question.run
+    cases = ", ".join(question.cases)
+    out = [
+        ("search", "bisection along what is minimized, golden sections along the rest, all settings with the same "
+         "random numbers; a setting is run until each requirement is surely met or surely missed "
+         f"({run.replications} to {question.most} replications)"),
+        ("confidence", "the answer was run again with random numbers that the search had not seen; each requirement "
+         f"must be met with {human(question.confidence, 'share')} in each case ({cases})"),
+        ("assumed", "more of what is minimized breaks no requirement; along the rest they get better, then worse"),
+        ("run", f"horizon {human(run.end, 'time')}, warm-up {human(run.warmup, 'time')}, seed {run.seed}"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in versions().items())),
+        ("scenario", question.scenario.digest),
+    ]  # fmt: skip
+    if COST in found.minimize:
+        prices = question.prices
+        said = f"{prices.worker_hour:g} per worker and hour on duty, {prices.lost_job:g} per failed job"
+        out.insert(2, ("cost", said))
+    return out
