@@ -1,10 +1,8 @@
-"""The command line: ``backwater list``, ``show``, ``check``, ``run``, ``steps``, ``sweep``, ``report``; and those that
-have modules of their own: ``stress``, ``plan``."""
+"""The command line: ``backwater list``, ``show``, ``check``, ``steps``, ``sweep``, ``report``; the other commands have
+modules of their own."""
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +13,9 @@ import typer
 from rich.table import Table
 
 from backwater.errors import BackwaterError, ScenarioError, check, nearest
-from backwater.experiments import cli_plan, cli_stress
+from backwater.experiments import cli_compare, cli_plan, cli_run, cli_stress
 from backwater.experiments.cli_words import (
     Horizon,
-    Json,
     Replications,
     Seed,
     Set,
@@ -27,7 +24,6 @@ from backwater.experiments.cli_words import (
     axis,
     command,
     err,
-    make_folder,
     out,
     read,
     settings,
@@ -38,7 +34,9 @@ app = typer.Typer(
     help="Simulate queues that back up: 503s against latency against memory spill.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
 )  # fmt: skip
+app.add_typer(cli_run.app)
 app.add_typer(cli_stress.app)
+app.add_typer(cli_compare.app)
 app.add_typer(cli_plan.app)
 
 
@@ -105,81 +103,6 @@ def check_(what: What, changes: Set = None) -> None:
         table.add_row(name, text)
     out.print(f"{scenario.name}: valid")
     out.print(table)
-
-
-@app.command()
-def run(
-    what: What, changes: Set = None, horizon: Horizon = None, warmup: Warmup = None,
-    replications: Replications = None, seed: Seed = None,
-    engine: Annotated[str, typer.Option(help="compiled, simpy, or auto")] = "auto",
-    as_json: Json = False,
-    folder: Annotated[Path | None, typer.Option("--out", help="write summary, replications and manifest there")] = None,
-) -> None:  # fmt: skip
-    """Run a scenario and print what came of it."""
-    from backwater.simulation import simulate
-
-    flags = {"horizon": horizon, "warmup": warmup, "replications": replications, "seed": seed}
-    scenario, plan = read(what, changes, flags)
-    if folder is not None:
-        make_folder(folder)
-    try:
-        with Bar("replications", plan.replications) as bar:
-            result = simulate(scenario, plan, engine=engine, progress=bar.to)
-    except KeyboardInterrupt:
-        err.print("Stopped.")
-        raise typer.Exit(130) from None
-    if folder is not None:
-        _write(result, folder)
-    if as_json:
-        print(json.dumps(_object(result), allow_nan=False))
-        return
-    out.print(f"{scenario.name}: {headline(result)}")
-    out.print(_summary(result))
-    if folder is not None:
-        out.print(f"Tables: {folder}")
-
-
-def headline(result: Any) -> str:
-    """The failures, in one sentence: no latency is ever told without them."""
-    from backwater.units import human
-
-    refused, withheld, failed = (
-        human(result[name], "share") for name in ("rejection_ratio", "withheld_ratio", "failure_ratio")
-    )
-    said = f"{refused} of attempts got a 503"
-    if result["withheld_ratio"] > 0:
-        said = f"{refused} of attempts were turned away ({withheld} unsent, by their own client)"
-    return f"{said} and {failed} of jobs failed."
-
-
-def _summary(result: Any) -> Table:
-    from backwater.metrics import CUT_OFF, METRICS
-    from backwater.units import human
-
-    cut = result["unfinished_ratio"] > CUT_OFF
-    note = f"† cut off: {human(result['unfinished_ratio'], 'share')} of the jobs were still alive at the end"
-    table = Table("metric", "class", "window", "estimate", "95 % interval", box=None, pad_edge=False,
-                  caption=note if cut else None, caption_justify="left")  # fmt: skip
-    table.columns[3].justify = table.columns[4].justify = "right"
-    for name, job_class, window, found in result.estimates:
-        kind = METRICS[name].dimension
-        if math.isnan(found.value):
-            continue
-        interval = "" if math.isnan(found.low) else f"{human(found.low, kind)} .. {human(found.high, kind)}"
-        mark = " †" if cut and kind == "time" else ""
-        table.add_row(name, job_class, window, human(found.value, kind) + mark, interval)
-    return table
-
-
-def _object(result: Any) -> dict[str, Any]:
-    rows = json.loads(result.summary.to_json(orient="records", double_precision=15))
-    return {"manifest": result.manifest, "summary": rows}
-
-
-def _write(result: Any, folder: Path) -> None:
-    result.summary.to_csv(folder / "summary.csv", index=False)
-    result.replications.to_csv(folder / "replications.csv", index=False)
-    (folder / "manifest.json").write_text(json.dumps(result.manifest, indent=1), "utf-8")
 
 
 @app.command()

@@ -24,6 +24,7 @@ from backwater.experiments.cli_words import (
     out,
     settings,
     value_of,
+    variant_of,
 )
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def plan(
 
     flags = {"horizon": horizon, "warmup": warmup, "replications": replications, "seed": seed}
     scenario, run, cases, carried = _asked(what, changes, flags)
-    cases |= dict(_case(text) for text in case or [])
+    cases |= dict(variant_of("--case", text) for text in case or [])
     with units_required():
         sure = parse(confidence, "share")
         ranges = dict(_range(text) for text in find or [])
@@ -124,14 +125,6 @@ def _range(text: str) -> tuple[str, tuple[Any, Any]]:
     numbers = isinstance(start, float) and isinstance(end, float) and unit == other
     check(numbers, "--find", text, "must go from one number to another of the same unit")
     return path.strip(), (start, end)
-
-
-def _case(text: str) -> tuple[str, dict[str, Any]]:
-    """A case from ``NAME: PATH=VALUE, PATH=VALUE``."""
-    name, colon, said = text.partition(":")
-    check(colon and name.strip(), "--case", text, 'must be "NAME: PATH=VALUE, ...", such as "spike: load=1.2"')
-    pairs = [part.strip() for part in said.split(",") if part.strip()]
-    return name.strip(), settings(pairs)
 
 
 def _prices(given: list[str] | None) -> Prices:

@@ -42,17 +42,32 @@ def settings(pairs: list[str] | None) -> dict[str, Any]:
     return found
 
 
-def read(what: str, changes: list[str] | None, flags: dict[str, Any]) -> tuple[Any, Any]:
-    """The scenario and the run of a command: the file's or the model's, where no flag says otherwise."""
+def variant_of(flag: str, text: str) -> tuple[str, dict[str, Any]]:
+    """A named change from ``NAME: PATH=VALUE, PATH=VALUE``."""
+    name, colon, said = text.partition(":")
+    check(colon and name.strip(), flag, text, 'must be "NAME: PATH=VALUE, ...", such as "half: workers.count=20"')
+    return name.strip(), settings([part.strip() for part in said.split(",") if part.strip()])
+
+
+def scenario(what: str, changes: list[str] | None) -> tuple[Any, dict[str, Any]]:
+    """The scenario of a command, changed, and the run that it carries."""
     from backwater.experiments.experiment import read_scenario
-    from backwater.run import Run
     from backwater.units import units_required
 
     with units_required():
-        scenario, carried = read_scenario(what)
-        scenario = scenario.with_(settings(changes))
+        found, carried = read_scenario(what)
+        return found.with_(settings(changes)), carried
+
+
+def read(what: str, changes: list[str] | None, flags: dict[str, Any]) -> tuple[Any, Any]:
+    """The scenario and the run of a command: the file's or the model's, where no flag says otherwise."""
+    from backwater.run import Run
+    from backwater.units import units_required
+
+    found, carried = scenario(what, changes)
+    with units_required():
         run = Run(**{**carried, **{name: value for name, value in flags.items() if value is not None}})
-    return scenario, run
+    return found, run
 
 
 def axis(text: str) -> tuple[str, Any]:

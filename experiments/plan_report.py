@@ -62,7 +62,9 @@ def _around(found: Planned) -> list[str]:
         why = binds.refused or missed(binds)
         texts.append(f"What binds: with {settled(found.below.setting)}, {why}.")
     elif found.below is not None:
-        texts.append(f"One step less, {settled(found.below.setting)}, was sure in the search, but not in runs of its own.")
+        texts.append(
+            f"One step less, {settled(found.below.setting)}, was sure in the search, but not in runs of its own."
+        )
     if found.above is not None:
         worst, now = found.above.worst, found.answer
         assert now is not None

@@ -62,6 +62,8 @@ from backwater.run import Run
 from backwater.scenario import Scenario
 
 if TYPE_CHECKING:
+    from backwater.experiments.compare import compare
+    from backwater.experiments.plan import plan
     from backwater.experiments.sweep import Sweep, sweep
     from backwater.models import model
     from backwater.result import Result
@@ -70,6 +72,8 @@ if TYPE_CHECKING:
 # Names whose modules are imported when first asked for: simulating and sweeping need more than describing does.
 _LATER = {
     "Result": "backwater.result",
+    "compare": "backwater.experiments.compare",
+    "plan": "backwater.experiments.plan",
     "Sweep": "backwater.experiments.sweep",
     "model": "backwater.models",
     "simulate": "backwater.simulation",
@@ -86,7 +90,7 @@ __all__ = [
     "rule", "Own",
     "Constant", "Exponential", "Erlang", "Gamma", "LogNormal", "Weibull", "HyperExponential", "Pareto", "Uniform",
     "PhaseType", "Empirical", "Histogram", "Mixture", "Scipy", "Linear",
-    "Run", "simulate", "Result", "sweep", "Sweep",
+    "Run", "simulate", "Result", "sweep", "Sweep", "compare", "plan",
     "BackwaterError", "ScenarioError", "AuditError", "LimitError", "RuleError",
 ]  # fmt: skip
 

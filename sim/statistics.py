@@ -290,3 +290,12 @@ def rare_confidence_below(events: int, trials: int, limit: float) -> float:
     if limit >= 1.0:
         return 1.0
     return 1 - float(bdtr(events, trials, max(limit, 0.0))) if trials > 0 else math.nan
+
+
+def rare_interval(events: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """The interval of a share after so many events in independent trials (Clopper and Pearson 1934)."""
+    from scipy.special import betaincinv
+
+    tail = (1 - level) / 2
+    low = float(betaincinv(events, trials - events + 1, tail)) if events else 0.0
+    return low, float(betaincinv(events + 1, trials - events, 1 - tail)) if events < trials else 1.0

@@ -40,9 +40,12 @@ FLOORS = {
         "experiments/safe_load",
         "experiments/stress",
         "experiments/search",
+        "experiments/precision",
+        "experiments/warmup",
         "experiments/trials",
         "experiments/alarm",
         "experiments/plan",
+        "experiments/compare",
     ],
     "pages": [
         "experiments/figures",
@@ -52,6 +55,7 @@ FLOORS = {
         "experiments/stress_report",
         "experiments/plan_figures",
         "experiments/plan_report",
+        "experiments/compare_figures",
     ],
     "commands": ["experiments/cli*", "experiments/bench/*", "experiments/optimistic_locking"],
     "front": ["sim/__init__"],
@@ -80,6 +84,7 @@ DOORS = {
     "matplotlib": [
         *("sim/plots", "sim/result", "experiments/figures", "experiments/optimistic_locking"),
         *("experiments/stress_figures", "experiments/stress_report", "experiments/plan_figures"),
+        "experiments/compare_figures",
     ],
     "xarray": ["experiments/sweep"],
     "pandas": ["sim/result", "experiments/*"],

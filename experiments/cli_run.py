@@ -1,0 +1,131 @@
+"""The command ``backwater run``."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from backwater.errors import check
+from backwater.experiments.cli_words import Horizon, Json, Replications, Seed, Set, What, err, make_folder, out, read
+from backwater.experiments.progress import Bar
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def run(
+    what: What, changes: Set = None, horizon: Horizon = None,
+    warmup: Annotated[str | None, typer.Option(
+        help='time before which nothing counts; "auto" finds it by MSER-5, from pilot runs')] = None,
+    replications: Replications = None, seed: Seed = None,
+    precision: Annotated[list[str] | None, typer.Option(
+        "--precision", metavar='METRIC="2 %"', help='how precise to be: "2 %", "± 20 ms" or both with or; repeatable')
+    ] = None,
+    budget: Annotated[int, typer.Option(help="replications that --precision may take, at most")] = 1000,
+    engine: Annotated[str, typer.Option(help="compiled, simpy, or auto")] = "auto",
+    as_json: Json = False,
+    folder: Annotated[Path | None, typer.Option("--out", help="write summary, replications and manifest there")] = None,
+) -> None:  # fmt: skip
+    """Run a scenario and print what came of it."""
+    auto = warmup == "auto"
+    flags = {"horizon": horizon, "warmup": None if auto else warmup, "replications": replications, "seed": seed}
+    scenario, plan = read(what, changes, flags)
+    asked = [_goal(text) for text in precision or []]
+    if folder is not None:
+        make_folder(folder)
+    try:
+        result, told = _simulate(scenario, plan, auto, dict(asked), budget, engine)
+    except KeyboardInterrupt:
+        err.print("Stopped.")
+        raise typer.Exit(130) from None
+    if folder is not None:
+        _write(result, folder)
+    if as_json:
+        print(json.dumps(_object(result), allow_nan=False))
+        return
+    out.print(f"{scenario.name}: {headline(result)}")
+    out.print(_summary(result))
+    for line in told:
+        out.print(line, soft_wrap=True)
+    if folder is not None:
+        out.print(f"Tables: {folder}")
+
+
+def _goal(text: str) -> tuple[str, str]:
+    name, equals, said = text.partition("=")
+    check(equals and name.strip(), "--precision", text, 'must be METRIC=PRECISION, such as latency_p99="2 %"')
+    return name.strip(), said.strip()
+
+
+def _simulate(
+    scenario: Any, plan: Any, auto: bool, asked: dict[str, str], budget: int, engine: str
+) -> tuple[Any, list[str]]:
+    """The result, and what is to be said of warm-up and precision."""
+    from backwater.experiments import precision, warmup
+    from backwater.simulation import simulate
+    from backwater.units import human
+
+    told = []
+    wanted = precision.goals(asked, "--precision") if asked else ()
+    precision.check_goals(wanted, scenario, plan, "--precision")
+    check(not wanted or engine != "simpy", "--engine", engine, "must not be simpy where --precision is given")
+    if auto:
+        plan = plan.model_copy(update={"warmup": warmup.warmup(scenario, plan)})
+        told.append(f"Warm-up: {human(plan.warmup, 'time')}, found by MSER-5.")
+    if not wanted:
+        with Bar("replications", plan.replications) as bar:
+            return simulate(scenario, plan, engine=engine, progress=bar.to), told
+    with Bar("replications", budget) as bar:
+        result = precision.precise(scenario, plan, wanted, budget, progress=lambda done, _: bar.to(done))
+    reached = precision.shortfall(result, wanted) <= 1
+    how = "reached" if reached else "NOT reached: the budget ended"
+    told.append(f"Precision {how} after {len(result.outcomes):,} replications.")
+    return result, told + [goal.told(result) for goal in wanted]
+
+
+def headline(result: Any) -> str:
+    """The failures, in one sentence: no latency is ever told without them."""
+    from backwater.units import human
+
+    refused, withheld, failed = (
+        human(result[name], "share") for name in ("rejection_ratio", "withheld_ratio", "failure_ratio")
+    )
+    said = f"{refused} of attempts got a 503"
+    if result["withheld_ratio"] > 0:
+        said = f"{refused} of attempts were turned away ({withheld} unsent, by their own client)"
+    return f"{said} and {failed} of jobs failed."
+
+
+def _summary(result: Any) -> Table:
+    from backwater.metrics import CUT_OFF, METRICS
+    from backwater.units import human
+
+    cut = result["unfinished_ratio"] > CUT_OFF
+    note = f"† cut off: {human(result['unfinished_ratio'], 'share')} of the jobs were still alive at the end"
+    table = Table("metric", "class", "window", "estimate", "95 % interval", box=None, pad_edge=False,
+                  caption=note if cut else None, caption_justify="left")  # fmt: skip
+    table.columns[3].justify = table.columns[4].justify = "right"
+    for name, job_class, window, found in result.estimates:
+        kind = METRICS[name].dimension
+        if math.isnan(found.value):
+            continue
+        interval = "" if math.isnan(found.low) else f"{human(found.low, kind)} .. {human(found.high, kind)}"
+        mark = " †" if cut and kind == "time" else ""
+        table.add_row(name, job_class, window, human(found.value, kind) + mark, interval)
+    return table
+
+
+def _object(result: Any) -> dict[str, Any]:
+    rows = json.loads(result.summary.to_json(orient="records", double_precision=15))
+    return {"manifest": result.manifest, "summary": rows}
+
+
+def _write(result: Any, folder: Path) -> None:
+    result.summary.to_csv(folder / "summary.csv", index=False)
+    result.replications.to_csv(folder / "replications.csv", index=False)
+    (folder / "manifest.json").write_text(json.dumps(result.manifest, indent=1), "utf-8")

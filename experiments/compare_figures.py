@@ -1,0 +1,49 @@
+"""The figure of a comparison: a panel per metric, each system with its interval."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from backwater.experiments.compare import Comparison
+from backwater.experiments.figures import COLOURS, MARKS, style
+from backwater.metrics import metric, named
+from backwater.units import human
+
+ACROSS = 3  # panels
+
+
+def compared(found: Comparison) -> tuple[str, Figure]:
+    """Caption and figure."""
+    names = [name for name in found.moving if not all(math.isnan(found.estimate(name, at).value)
+                                                      for at in range(len(found.names)))]  # fmt: skip
+    rows = -(-len(names) // ACROSS)
+    height = 0.85 + 0.28 * len(found.names)
+    figure = Figure(figsize=(11, rows * height + 0.3), layout="constrained")
+    axes = figure.subplots(rows, ACROSS, squeeze=False)
+    places = np.arange(len(found.names))[::-1]
+    for number, name in enumerate(names):
+        axis, kind = axes[number // ACROSS][number % ACROSS], metric(named(name)[0]).dimension
+        style(axis)
+        for at, place in enumerate(places):
+            value, low, high, _ = found.estimate(name, at)
+            ends = [[value - low], [high - value]] if not math.isnan(low) else None
+            axis.errorbar([value], [place], xerr=ends, color=COLOURS[at % 8], marker=MARKS[at % 8], markersize=6,
+                          capsize=3, linestyle="none")  # fmt: skip
+        axis.set_title(name, loc="left", fontsize=10)
+        axis.set_yticks(places, found.names if number % ACROSS == 0 else [])
+        axis.set_ylim(-0.6, len(found.names) - 0.4)
+        axis.xaxis.set_major_locator(MaxNLocator(4))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _, kind=kind: human(x, kind) if x else "0"))
+        axis.margins(x=0.12)
+    for axis in axes.flat[len(names) :]:
+        axis.set_visible(False)
+    run = found.results[0].run
+    caption = (
+        f"The same jobs through {len(found.names)} systems: estimates with 95 % intervals of {run.replications} "
+        "replications. Systems may differ for sure although their intervals overlap: the table tells by pairs."
+    )
+    return caption, figure
