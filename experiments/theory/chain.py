@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csc_matrix, diags_array
-from scipy.sparse.linalg import splu
+from scipy.sparse.linalg import LinearOperator, gmres, spilu, splu
 
 from backwater.errors import BackwaterError
 from backwater.experiments.theory.formulas import Array
@@ -18,6 +18,8 @@ States = npt.NDArray[np.int64]
 #: states to which it leads, shape (n, columns).
 Moves = Callable[[States], Iterable[tuple[Array, States]]]
 MOST = 200_000  # states
+DIRECT = 10_000  # states up to which a chain of many dimensions is solved directly
+SYMMETRIC = {"diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}  # its diagonal dominates
 
 
 class TooLarge(BackwaterError):
@@ -43,10 +45,21 @@ def solve(start: list[int], bounds: list[int], moves: Moves, most: int = MOST) -
         return Chain(states, np.ones(1))
     flows = csc_matrix((rates, (targets, sources)), shape=(n, n))
     balance = csc_matrix(flows - diags_array(np.asarray(flows.sum(axis=0)).ravel()))
-    inner = splu(balance[1:, 1:], permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-    shares = np.concatenate([[1.0], inner.solve(-balance[1:, [0]].toarray().ravel())])
-    shares = np.maximum(shares, 0.0)
+    rest, first = balance[1:, 1:], -balance[1:, [0]].toarray().ravel()
+    many = n > DIRECT and np.count_nonzero(states.max(axis=0)) > 2
+    others = _iterate(rest, first) if many else splu(rest, "MMD_AT_PLUS_A", **SYMMETRIC).solve(first)
+    shares = np.maximum(np.concatenate([[1.0], others]), 0.0)
     return Chain(states, shares / shares.sum())
+
+
+def _iterate(matrix: csc_matrix, right: Array) -> Array:
+    """The solution of a system whose factors would fill up, as they do in three dimensions and more."""
+    rough = spilu(matrix, drop_tol=0.03, fill_factor=3, permc_spec="NATURAL", **SYMMETRIC)
+    solve_roughly = LinearOperator(matrix.shape, rough.solve)
+    found, left = gmres(matrix, right, M=solve_roughly, rtol=1e-13, restart=80, maxiter=20)
+    if left:
+        raise TooLarge("its chain has too many dimensions: its solution was not found")
+    return np.asarray(found)
 
 
 def _explore(start: list[int], bounds: list[int], moves: Moves, most: int) -> tuple[States, Array, Array, Array]:

@@ -58,6 +58,16 @@ class Steady:
         return out
 
     @cached_property
+    def rejected(self) -> float:
+        """Attempts turned away per second [1/s]."""
+        room = self.system.places - self.states[:, N]
+        fresh = self.system.fresh(self.states)
+        back = self.system.returns(self.states).sum(axis=1) * (room == 0)
+        return self.mean(back) + sum(
+            share * self.mean(fresh * np.maximum(size - room, 0.0)) for size, share in self.system.batch
+        )
+
+    @cached_property
     def stopped(self) -> float:
         """Attempts taken from the queue or stopped, per second [1/s]."""
         return self.mean(self.system.leaves(self.states[:, N]))
@@ -122,18 +132,19 @@ def _grid(system: System, most: int) -> Steady:
     """Of any system: the chain is made larger until hardly any time is spent where it is cut off."""
     bounded = not math.isinf(system.places) or system.clients
     places = int(min(system.places, system.clients or math.inf)) if bounded else system.c + system.above + 64
-    orbit = 32 if system.pauses else 0
+    orbit = [8] * len(system.pauses)
     while True:
         found = _chain(system, places, orbit, most)
         n, away = found.states[:, N], found.states[:, ORBIT:]
         full = 0.0 if bounded else float(found.shares[n == places].sum())
-        far = float(found.shares[(away == orbit).any(axis=1)].sum()) if system.pauses else 0.0
-        if max(full, far) <= CUT:
-            return Steady(system, found.states, found.shares, places, full + far)
-        places, orbit = (2 * places if full > CUT else places), (2 * orbit if far > CUT else orbit)
+        far = [float(found.shares[away[:, k] == bound].sum()) for k, bound in enumerate(orbit)]
+        if max(full, *far, 0.0) <= CUT:
+            return Steady(system, found.states, found.shares, places, full + sum(far))
+        places = 2 * places if full > CUT else places
+        orbit = [2 * bound if cut > CUT else bound for cut, bound in zip(far, orbit, strict=True)]
 
 
-def _chain(system: System, places: int, orbit: int, most: int) -> Chain:
+def _chain(system: System, places: int, orbit: list[int], most: int) -> Chain:
     slow = system.c + 1 if system.at == "start" else 1
-    bounds = [places + 1, len(system.rates), slow, *[orbit + 1] * len(system.pauses)]
+    bounds = [places + 1, len(system.rates), slow, *(bound + 1 for bound in orbit)]
     return solve(system.start, bounds, system.moves(places, orbit), most)

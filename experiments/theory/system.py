@@ -77,7 +77,7 @@ class System:
         """Rate at which attempts are taken from the queue or stopped where ``n`` are in the system [1/s]."""
         return self.patience * (n if self.stops else np.maximum(n - self.c, 0))
 
-    def moves(self, places: int, orbit: int) -> Moves:
+    def moves(self, places: int, orbit: list[int]) -> Moves:
         """How states change where at most so many places and clients in each backoff are looked at."""
 
         def all_of(states: States) -> Iterator[tuple[Array, States]]:
@@ -90,16 +90,16 @@ class System:
 
         return all_of
 
-    def _arrivals(self, states: States, places: int, orbit: int) -> Iterator[tuple[Array, States]]:
+    def _arrivals(self, states: States, places: int, orbit: list[int]) -> Iterator[tuple[Array, States]]:
         fresh = self.fresh(states)
         for size, share in self.batch:
             come = np.minimum(size, places - states[:, N])
             yield fresh * share * (come > 0), _with(states, N, come)
         if self.pauses:
-            turned = fresh * (states[:, N] == places) * (states[:, ORBIT] < orbit)
+            turned = fresh * (states[:, N] == places) * (states[:, ORBIT] < orbit[0])
             yield turned * self.again, _with(states, ORBIT, 1)
 
-    def _from_backoff(self, states: States, places: int, orbit: int) -> Iterator[tuple[Array, States]]:
+    def _from_backoff(self, states: States, places: int, orbit: list[int]) -> Iterator[tuple[Array, States]]:
         returns, full = self.returns(states), states[:, N] == places
         for k in range(len(self.pauses)):
             back = _with(states, ORBIT + k, -1)
@@ -108,18 +108,18 @@ class System:
             if last:
                 yield returns[:, k] * full * (1 - self.again if self.forever else 1.0), back
                 continue
-            room = states[:, ORBIT + k + 1] < orbit
+            room = states[:, ORBIT + k + 1] < orbit[k + 1]
             yield returns[:, k] * full * room * self.again, _with(back, ORBIT + k + 1, 1)
             yield returns[:, k] * full * (1 - self.again * room), back
 
-    def _endings(self, states: States, orbit: int) -> Iterator[tuple[Array, States]]:
+    def _endings(self, states: States, orbit: list[int]) -> Iterator[tuple[Array, States]]:
         n, slow = states[:, N], states[:, SLOW]
         less = _with(states, N, -1)
         taken = ((n - self.c > self.above) & (self.at == "start")).astype(np.int64)  # the next to be taken is slowed
         yield self.ends(n) - slow / self.mean, _with(less, SLOW, taken)
         yield slow / (self.mean * self.factor), _with(less, SLOW, taken - 1)
         if self.patience:
-            room = (states[:, ORBIT] < orbit) if self.pauses else np.zeros(len(states), bool)
+            room = (states[:, ORBIT] < orbit[0]) if self.pauses else np.zeros(len(states), bool)
             back = self.again * room
             yield self.leaves(n) * (1 - back), less
             if self.pauses:
