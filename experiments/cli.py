@@ -1,5 +1,5 @@
-"""The command line: ``backwater list``, ``show``, ``check``, ``run``, ``steps``, ``sweep``, ``report``; and ``stress``,
-which has a module of its own."""
+"""The command line: ``backwater list``, ``show``, ``check``, ``run``, ``steps``, ``sweep``, ``report``; and ``stress`` and
+``theory``, which have modules of their own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import typer
 from rich.table import Table
 
 from backwater.errors import BackwaterError, ScenarioError, check, nearest
-from backwater.experiments import cli_stress
+from backwater.experiments import cli_stress, cli_theory
 from backwater.experiments.cli_words import (
     Horizon,
     Json,
@@ -39,6 +39,7 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
 )  # fmt: skip
 app.add_typer(cli_stress.app)
+app.add_typer(cli_theory.app)
 
 
 @app.command("list")

@@ -39,6 +39,7 @@ FLOORS = {
         "experiments/recovery",
         "experiments/safe_load",
         "experiments/stress",
+        "experiments/theory/*",
     ],
     "pages": [
         "experiments/figures",

@@ -242,7 +242,7 @@ def _fixed_point(facts: Facts) -> Iterator[Answer]:
         validity += f"; the least of {len(found)} fixed points, and at the last {worse} of attempts fail: it may stay there"
     source = "Cohen 1957; fixed point of the loss of M/M/c/K and the attempts that it brings about"
     for name, value in values.items():
-        yield Answer(name, value, "approximate", notation(facts) + " with retries", source, validity)
+        yield Answer(name, value, "approximate", notation(facts), source, validity)
 
 
 def notation(facts: Facts) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csc_matrix, diags_array
+from scipy.sparse import csc_matrix, csr_matrix, diags_array
+from scipy.sparse.csgraph import breadth_first_order
 from scipy.sparse.linalg import LinearOperator, gmres, spilu, splu
 
 from backwater.errors import BackwaterError
@@ -18,7 +20,7 @@ States = npt.NDArray[np.int64]
 #: states to which it leads, shape (n, columns).
 Moves = Callable[[States], Iterable[tuple[Array, States]]]
 MOST = 200_000  # states
-DIRECT = 10_000  # states up to which a chain of many dimensions is solved directly
+DIRECT, ITERATED = 10_000, 25_000  # states up to which a chain of many dimensions is solved directly, and at all
 SYMMETRIC = {"diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}  # its diagonal dominates
 
 
@@ -33,58 +35,71 @@ class Chain(NamedTuple):
     shares: Array
 
 
-def solve(start: list[int], bounds: list[int], moves: Moves, most: int = MOST) -> Chain:
-    """The chain of all states that can be reached; column i of a state is below ``bounds[i]``.
+def solve(bounds: list[int], moves: Moves, most: int = MOST) -> Chain:
+    """The chain of all states that the first, (0, 0, ...), leads to; column i of a state is below ``bounds[i]``.
 
     Raises TooLarge beyond ``most`` states. Source of the method: Stewart, "Introduction to the Numerical Solution of
     Markov Chains", 1994, 2.3: one balance equation is left out, one share is set, the rest is solved by sparse LU.
     """
-    states, sources, targets, rates = _explore(start, bounds, moves, most)
-    n = len(states)
+    cells = math.prod(bounds)
+    if cells > most:
+        raise TooLarge(f"its chain would have up to {cells:,} states, and at most {most:,} are solved here")
+    states = np.stack(np.unravel_index(np.arange(cells), bounds, order="F"), axis=1)
+    rates, leads, sources, astray = [], [], [], np.zeros(cells, dtype=bool)
+    for rate, targets in moves(states):
+        inside = ((targets >= 0) & (targets < bounds)).all(axis=1)
+        astray |= (rate > 0) & ~inside
+        some = np.flatnonzero((rate > 0) & inside)
+        sources.append(some)
+        leads.append(np.ravel_multi_index(targets[some].T, bounds, order="F"))
+        rates.append(rate[some])
+    entries = (np.concatenate(sources), np.concatenate(leads))
+    rows = csr_matrix((np.concatenate(rates), entries), shape=(cells, cells))
+    met = np.sort(breadth_first_order(rows, 0, return_predecessors=False))
+    assert not astray[met].any()  # only states that nothing leads to may lead out of bounds
+    return Chain(states[met], _shares(csc_matrix(rows[met][:, met].T), np.count_nonzero(states[met].max(axis=0))))
+
+
+def _shares(flows: csc_matrix, dimensions: int) -> Array:
+    """The long-run shares where ``flows[i, j]`` leads from state j to state i [1/s]."""
+    n = flows.shape[0]
     if n == 1:
-        return Chain(states, np.ones(1))
-    flows = csc_matrix((rates, (targets, sources)), shape=(n, n))
-    balance = csc_matrix(flows - diags_array(np.asarray(flows.sum(axis=0)).ravel()))
-    rest, first = balance[1:, 1:], -balance[1:, [0]].toarray().ravel()
-    many = n > DIRECT and np.count_nonzero(states.max(axis=0)) > 2
-    others = _iterate(rest, first) if many else splu(rest, "MMD_AT_PLUS_A", **SYMMETRIC).solve(first)
-    shares = np.maximum(np.concatenate([[1.0], others]), 0.0)
-    return Chain(states, shares / shares.sum())
+        return np.ones(1)
+    balance = csr_matrix(flows - diags_array(np.asarray(flows.sum(axis=0)).ravel()))
+    if n > DIRECT and dimensions > 2:
+        shares = _iterate(balance)
+    else:
+        rest, first = _without(balance, 0)
+        shares = np.insert(splu(rest, "MMD_AT_PLUS_A", **SYMMETRIC).solve(first), 0, 1.0)
+    shares = np.maximum(shares, 0.0)
+    return np.asarray(shares / shares.sum())
 
 
-def _iterate(matrix: csc_matrix, right: Array) -> Array:
-    """The solution of a system whose factors would fill up, as they do in three dimensions and more."""
-    rough = spilu(matrix, drop_tol=0.03, fill_factor=3, permc_spec="NATURAL", **SYMMETRIC)
-    solve_roughly = LinearOperator(matrix.shape, rough.solve)
-    found, left = gmres(matrix, right, M=solve_roughly, rtol=1e-13, restart=80, maxiter=20)
-    if left:
-        raise TooLarge("its chain has too many dimensions: its solution was not found")
-    return np.asarray(found)
+def _without(balance: csr_matrix, one: int) -> tuple[csc_matrix, Array]:
+    """The equations of all states but one, where the share of that one is 1."""
+    kept = np.delete(np.arange(balance.shape[0]), one)
+    rows = balance[kept]
+    return csc_matrix(rows[:, kept]), -rows[:, [one]].toarray().ravel()
 
 
-def _explore(start: list[int], bounds: list[int], moves: Moves, most: int) -> tuple[States, Array, Array, Array]:
-    """All states, level by level from the first; and of every transition the source, the target and the rate."""
-    cells = int(np.prod([float(bound) for bound in bounds]))
-    if cells > 50 * most:
-        raise TooLarge(f"its chain would have up to {cells:,} states, and {most:,} are solved here")
-    number = np.full(cells, -1)
-    frontier = np.array([start])
-    number[np.ravel_multi_index(frontier.T, bounds)] = 0
-    levels, found, edges = [frontier], 1, []
-    while len(frontier):
-        at = number[np.ravel_multi_index(frontier.T, bounds)]
-        keys = []
-        for rates, leads in moves(frontier):
-            some = np.flatnonzero(rates > 0)
-            keys.append(np.ravel_multi_index(leads[some].T, bounds))
-            edges.append((at[some], keys[-1], rates[some]))
-        new = np.unique(np.concatenate(keys))
-        new = new[number[new] < 0]
-        number[new] = np.arange(found, found + len(new))
-        found += len(new)
-        if found > most:
-            raise TooLarge(f"its chain has more than {most:,} states, the most that are solved here")
-        frontier = np.stack(np.unravel_index(new, bounds), axis=1)
-        levels.append(frontier)
-    sources, leads, rates = (np.concatenate(part) for part in zip(*edges, strict=True))
-    return np.concatenate(levels), sources, number[leads], rates
+def _iterate(balance: csr_matrix) -> Array:
+    """Shares where factors would fill up, as they do in three dimensions and more.
+
+    A rough solution says which state is the likeliest; against that one the others are then found to full precision.
+    """
+    n = balance.shape[0]
+    if n > ITERATED:
+        raise TooLarge(f"its chain has {n:,} states in many dimensions, and at most {ITERATED:,} are solved here")
+    one, shares = 0, np.ones(n)
+    for precision in (1e-2, 1e-13):
+        rest, right = _without(balance, one)
+        rough = spilu(rest, drop_tol=0.003, fill_factor=10, permc_spec="NATURAL", **SYMMETRIC)
+        solve_roughly = LinearOperator(rest.shape, rough.solve)
+        guess = np.delete(shares, one)
+        found, left = gmres(rest, right, guess, M=solve_roughly, rtol=precision, restart=60, maxiter=10)
+        if left:
+            raise TooLarge("its chain has many dimensions, and its solution was not found")
+        shares = np.insert(found, one, 1.0)
+        one = int(np.argmax(shares))
+        shares /= shares[one]
+    return shares

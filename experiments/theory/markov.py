@@ -66,7 +66,7 @@ def in_the_way(facts: Facts) -> list[Obstacle]:
     """What keeps the scenario from being an exponential system that is followed here; empty where nothing does."""
     found = [*facts.obstacles, *_of_services(facts), *_of_arrivals(facts), *_of_slowdown(facts)]
     found += [*_of_retries(facts), *_of_patience(facts)]
-    return found or list(_of_load(facts))
+    return [*found, *_of_load(facts)]
 
 
 def _of_services(facts: Facts) -> Iterator[Obstacle]:
@@ -106,23 +106,22 @@ def _of_retries(facts: Facts) -> Iterator[Obstacle]:
     if retry is None:
         return
     unknown = sorted(set(retry.plain()) - RETRY)
-    usual = retry.kind in ("constant", "linear", "exponential") and not unknown
-    none = {f"{path}.retry": None}
-    if not usual:
-        why = "such pauses are not exponential" if not unknown else f"it has {unknown[0]}"
-        yield Obstacle(f"{path}.retry", why, "clients that never retry", none)
+    why = f"it has {unknown[0]}" if unknown else ""
+    if retry.kind not in ("constant", "linear", "exponential"):
+        why = f"{retry.kind} pauses are not exponential"
+    elif facts.patience is not None and not _may_retry_timeouts(facts, retry):
+        why = "retries after a timeout are followed only for cancelled attempts, the same pause for ever and demand drawn anew"
+    elif len(_pauses(retry)[0]) > STAGES or min(_pauses(retry)[0]) == 0:
+        why = f"a chain follows 1 to {STAGES} different pauses, none of them 0"
+    if why:
+        changes = {f"{path}.retry": None, f"{path}.retry_budget": None}
+        yield Obstacle(f"{path}.retry", why, "clients that never retry", changes)
     elif retry.jitter != "exponential":
         factor = MEAN_JITTER.get(str(retry.jitter), 1.0)
         known = {name: given for name in ("base", "rejected_base", "step", "cap") if (given := getattr(retry, name))}
-        changes: dict[str, Any] = {f"{path}.retry.{name}": f"{factor * given!r} s" for name, given in known.items()}
+        changes = {f"{path}.retry.{name}": f"{factor * given!r} s" for name, given in known.items()}
         changes[f"{path}.retry.jitter"] = "exponential"
         yield Obstacle(f"{path}.retry.jitter", "pauses are not exponential", "exponential pauses", changes)
-    if usual and (len(_pauses(retry)[0]) > STAGES or min(_pauses(retry)[0]) == 0):
-        why = f"a chain follows 1 to {STAGES} different pauses, none of them 0"
-        yield Obstacle(f"{path}.retry", why, "clients that never retry", none)
-    if facts.patience is not None and not _may_retry_timeouts(facts, retry):
-        why = "who retries after a timeout is followed only for cancelled attempts with services drawn anew"
-        yield Obstacle(f"{path}.retry", why, "clients that never retry", none)
 
 
 def _may_retry_timeouts(facts: Facts, retry: Retry) -> bool:
@@ -150,12 +149,10 @@ def _of_patience(facts: Facts) -> Iterator[Obstacle]:
 
 def _of_load(facts: Facts) -> Iterator[Obstacle]:
     """A queue that grows for ever has no steady state."""
-    if not math.isinf(facts.places) or isinstance(facts.source, Closed):
+    stays = facts.patience is None or facts.client.on_timeout == "leave"
+    if not math.isinf(facts.places) or isinstance(facts.source, Closed) or not stays or not facts.sorts:
         return
-    system = system_of(facts)
-    if system.patience:
-        return
-    load = facts.load * (max(system.factor, 1.0) if system.at else 1.0)
+    load = facts.load * (max(facts.slowdown.factor, 1.0) if facts.slowdown is not None else 1.0)
     if load >= 1:
         yield Obstacle("queue.capacity", f"without a bound, a load of {load:.3g} has no steady state", "", {})
 

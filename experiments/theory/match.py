@@ -21,6 +21,7 @@ from backwater.experiments.theory.reading import Facts, Obstacle, read
 from backwater.scenario import Scenario
 
 ROUNDS = 6  # simplifications, one after the other, at most
+SIMPLER = 20_000  # states of the chain of a simplification, at most
 
 
 class Theory(NamedTuple):
@@ -96,7 +97,7 @@ def _simplified(facts: Facts, asked: tuple[str, ...], most: int) -> list[Answer]
     else:
         return []
     try:
-        answers = exact_chain(read(scenario), asked, most)
+        answers = exact_chain(read(scenario), asked, min(most, SIMPLER))
     except TooLarge:
         return []
     said = "; ".join(words)

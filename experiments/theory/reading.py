@@ -185,8 +185,9 @@ def _unknown(scenario: Scenario) -> Iterator[Obstacle]:
     if scenario.queue.memory is not None:
         given = scenario.queue.memory.slowdown
         rest = None if given is None else {"slowdown": given.plain()}
-        for item in _left(scenario.queue.memory, "queue.memory", {"slowdown"}):
-            yield item._replace(why="its bytes are not followed here", changes={"queue.memory": rest})
+        if list(_left(scenario.queue.memory, "", {"slowdown"})):
+            why, words = "bytes in memory and on disk are not followed here", "without memory and disk"
+            yield Obstacle("queue.memory", why, words, {"queue.memory": rest})
     for name, job in scenario.jobs.items():
         yield from _left(job, f"jobs.{name}", JOB)
     known = CLIENT if _fails(scenario) else CLIENT | UNUSED

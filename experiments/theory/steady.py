@@ -9,11 +9,18 @@ from functools import cached_property
 import numpy as np
 
 from backwater.experiments.theory.chain import MOST, Chain, States, TooLarge, solve
-from backwater.experiments.theory.formulas import TAIL, Array, birth_death, impatient_states
+from backwater.experiments.theory.formulas import (
+    TAIL,
+    Array,
+    birth_death,
+    impatient_states,
+    mmck_loss,
+    retry_fixed_points,
+)
 from backwater.experiments.theory.system import N, ORBIT, System
 from backwater.experiments.theory.waits import ErlangMixture, ImpatientWait, impatient_wait, wait_of
 
-CUT = 1e-12  # probability of the states at which an unbounded chain may be cut off
+CUT = 1e-11  # probability of the states at which an unbounded chain may be cut off
 LONGEST = 10_000_000  # states of a birth-death chain
 
 
@@ -132,7 +139,7 @@ def _grid(system: System, most: int) -> Steady:
     """Of any system: the chain is made larger until hardly any time is spent where it is cut off."""
     bounded = not math.isinf(system.places) or system.clients
     places = int(min(system.places, system.clients or math.inf)) if bounded else system.c + system.above + 64
-    orbit = [8] * len(system.pauses)
+    orbit = _orbits(system)
     while True:
         found = _chain(system, places, orbit, most)
         n, away = found.states[:, N], found.states[:, ORBIT:]
@@ -140,11 +147,39 @@ def _grid(system: System, most: int) -> Steady:
         far = [float(found.shares[away[:, k] == bound].sum()) for k, bound in enumerate(orbit)]
         if max(full, *far, 0.0) <= CUT:
             return Steady(system, found.states, found.shares, places, full + sum(far))
-        places = 2 * places if full > CUT else places
-        orbit = [2 * bound if cut > CUT else bound for cut, bound in zip(far, orbit, strict=True)]
+        places = _further(places, full)
+        orbit = [_further(bound, cut) for bound, cut in zip(orbit, far, strict=True)]
+
+
+def _further(bound: int, cut: float) -> int:
+    """A bound at which less is cut off: shares fall about geometrically."""
+    if cut <= CUT:
+        return bound
+    return math.ceil(bound * min(max(math.log(CUT) / math.log(cut), 1.25), 3.0))
+
+
+def _orbits(system: System) -> list[int]:
+    """About how many clients are in each backoff at most: from as many as there are if attempts come at random."""
+    if not system.pauses:
+        return []
+    rate = float(np.dot(system.rates, system.sojourns) / sum(system.sojourns)) if len(system.rates) > 1 else max(
+        system.rates)  # fmt: skip
+    most = math.inf if system.forever else len(system.pauses) + 1.0
+
+    def turned_away(attempts: float) -> float:
+        return mmck_loss(system.c, system.places, attempts * system.mean)
+
+    fails = retry_fixed_points(rate * max(system.clients, 1), turned_away, system.again, most)[0] * system.again
+    flow = rate * max(system.clients, 1) * fails
+    out = []
+    for pause in system.pauses:
+        here = flow / pause * (1 / max(1 - fails, 0.1) if system.forever else 1.0)
+        out.append(max(8, math.ceil(here + 7 * math.sqrt(here))))
+        flow *= fails
+    return out
 
 
 def _chain(system: System, places: int, orbit: list[int], most: int) -> Chain:
     slow = system.c + 1 if system.at == "start" else 1
     bounds = [places + 1, len(system.rates), slow, *(bound + 1 for bound in orbit)]
-    return solve(system.start, bounds, system.moves(places, orbit), most)
+    return solve(bounds, system.moves(places, orbit), most)

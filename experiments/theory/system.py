@@ -49,11 +49,6 @@ class System:
     at: str = ""
 
     @property
-    def start(self) -> list[int]:
-        """An empty system."""
-        return [0] * (ORBIT + len(self.pauses))
-
-    @property
     def simple(self) -> bool:
         """Whether the number in the system alone is a state, and changes by one."""
         return len(self.rates) == 1 and self.batch == ((1, 1.0),) and not self.pauses and self.at != "start"
