@@ -1,5 +1,5 @@
-"""The command line: ``backwater list``, ``show``, ``check``, ``run``, ``steps``, ``sweep``, ``report``; and ``stress`` and
-``theory``, which have modules of their own."""
+"""The command line: ``backwater list``, ``show``, ``check``, ``run``, ``steps``, ``sweep``, ``report``; and those
+that have modules of their own: ``stress`` and ``theory``."""
 
 from __future__ import annotations
 

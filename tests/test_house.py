@@ -40,6 +40,7 @@ FLOORS = {
         "experiments/safe_load",
         "experiments/stress",
         "experiments/theory/*",
+        "experiments/against",
     ],
     "pages": [
         "experiments/figures",

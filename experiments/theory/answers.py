@@ -239,7 +239,9 @@ def _fixed_point(facts: Facts) -> Iterator[Answer]:
     validity = f"{STEADY}; where pauses are long against a service and services about exponential"
     if len(found) > 1:
         worse = human(found[-1], "share")
-        validity += f"; the least of {len(found)} fixed points, and at the last {worse} of attempts fail: it may stay there"
+        validity += (
+            f"; the least of {len(found)} fixed points, and at the last {worse} of attempts fail: it may stay there"
+        )
     source = "Cohen 1957; fixed point of the loss of M/M/c/K and the attempts that it brings about"
     for name, value in values.items():
         yield Answer(name, value, "approximate", notation(facts), source, validity)
@@ -258,7 +260,7 @@ def notation(facts: Facts) -> str:
     words = f"{gaps}/{service}/{c}" + ("" if math.isinf(places) else f"/{places:g}")
     if facts.patience is not None and facts.client.on_timeout != "leave":
         words += "+M"
-    extras = [("retries", facts.retry), ("slowdown", facts.slowdown)]
+    extras: list[tuple[str, object]] = [("retries", facts.retry), ("slowdown", facts.slowdown)]
     if facts.client.on_timeout == "leave":
         extras.append(("abandoned work", facts.patience))
     named = [name for name, part in extras if part is not None]

@@ -57,7 +57,7 @@ def solve(bounds: list[int], moves: Moves, most: int = MOST) -> Chain:
     rows = csr_matrix((np.concatenate(rates), entries), shape=(cells, cells))
     met = np.sort(breadth_first_order(rows, 0, return_predecessors=False))
     assert not astray[met].any()  # only states that nothing leads to may lead out of bounds
-    return Chain(states[met], _shares(csc_matrix(rows[met][:, met].T), np.count_nonzero(states[met].max(axis=0))))
+    return Chain(states[met], _shares(csc_matrix(rows[met][:, met].T), int(np.count_nonzero(states[met].max(axis=0)))))
 
 
 def _shares(flows: csc_matrix, dimensions: int) -> Array:

@@ -74,7 +74,9 @@ def _of_services(facts: Facts) -> Iterator[Obstacle]:
         kinds = sorted({sort.law.kind for sort in facts.sorts})  # type: ignore[attr-defined]
         same = kinds == ["exponential"]
         why = "its classes have different means" if same else f"{', '.join(kinds)} services remember how long they took"
-        yield Obstacle("workers.service", why, "exponential services of the same mean", alike(facts.scenario, facts.mean))
+        yield Obstacle(
+            "workers.service", why, "exponential services of the same mean", alike(facts.scenario, facts.mean)
+        )
 
 
 def _of_arrivals(facts: Facts) -> Iterator[Obstacle]:
@@ -95,7 +97,9 @@ def _of_slowdown(facts: Facts) -> Iterator[Obstacle]:
         return
     path = "queue.memory.slowdown"
     if facts.slowdown.at == "arrival":
-        yield Obstacle(f"{path}.at", "who is slow depends on places in the queue", 'at = "start"', {f"{path}.at": "start"})
+        yield Obstacle(
+            f"{path}.at", "who is slow depends on places in the queue", 'at = "start"', {f"{path}.at": "start"}
+        )
     if facts.patience is not None:
         why = "timeouts beside a slowdown are not followed"
         yield Obstacle("client.attempt_timeout", why, "clients without timeouts", {"client.attempt_timeout": None})
@@ -110,18 +114,24 @@ def _of_retries(facts: Facts) -> Iterator[Obstacle]:
     if retry.kind not in ("constant", "linear", "exponential"):
         why = f"{retry.kind} pauses are not exponential"
     elif facts.patience is not None and not _may_retry_timeouts(facts, retry):
-        why = "retries after a timeout are followed only for cancelled attempts, the same pause for ever and demand drawn anew"
+        why = "retries after timeouts are followed only where attempts are cancelled, for ever, with demand drawn anew"
     elif len(_pauses(retry)[0]) > STAGES or min(_pauses(retry)[0]) == 0:
         why = f"a chain follows 1 to {STAGES} different pauses, none of them 0"
     if why:
-        changes = {f"{path}.retry": None, f"{path}.retry_budget": None}
-        yield Obstacle(f"{path}.retry", why, "clients that never retry", changes)
+        yield without_retries(facts, why)
     elif retry.jitter != "exponential":
         factor = MEAN_JITTER.get(str(retry.jitter), 1.0)
         known = {name: given for name in ("base", "rejected_base", "step", "cap") if (given := getattr(retry, name))}
         changes = {f"{path}.retry.{name}": f"{factor * given!r} s" for name, given in known.items()}
         changes[f"{path}.retry.jitter"] = "exponential"
         yield Obstacle(f"{path}.retry.jitter", "pauses are not exponential", "exponential pauses", changes)
+
+
+def without_retries(facts: Facts, why: str) -> Obstacle:
+    """Retries as an obstacle, for this reason."""
+    path = _client(facts)
+    changes = {f"{path}.retry": None, f"{path}.retry_budget": None, f"{path}.proxy": None}
+    return Obstacle(f"{path}.retry", why, "clients that never retry", changes)
 
 
 def _may_retry_timeouts(facts: Facts, retry: Retry) -> bool:
@@ -142,7 +152,9 @@ def _of_patience(facts: Facts) -> Iterator[Obstacle]:
         changes = {path: {"kind": "exponential", "mean": f"{law.average!r} s"}}
         yield Obstacle(path, "patience is not exponential", words, changes)
     elif leaves and facts.scenario.queue.discipline != "fifo":
-        yield Obstacle("queue.discipline", "who is late is followed under FIFO only", "FIFO", {"queue.discipline": "fifo"})
+        yield Obstacle(
+            "queue.discipline", "who is late is followed under FIFO only", "FIFO", {"queue.discipline": "fifo"}
+        )
     if law.average == 0:
         yield Obstacle(path, "no patience leaves nothing to ask", "", {})
 

@@ -16,7 +16,7 @@ from backwater.experiments.theory.answers import (
     exact_single,
 )
 from backwater.experiments.theory.chain import MOST, TooLarge
-from backwater.experiments.theory.markov import in_the_way
+from backwater.experiments.theory.markov import in_the_way, without_retries
 from backwater.experiments.theory.reading import Facts, Obstacle, read
 from backwater.scenario import Scenario
 
@@ -35,7 +35,7 @@ class Theory(NamedTuple):
     obstacles: tuple[Obstacle, ...]
 
     def of(self, metric: str) -> Answer | None:
-        """The best value of a metric: exact, else approximate, else of a simplification; None where nothing is known."""
+        """The best value of a metric: exact, else approximate, else of a simplification; None where none is known."""
         known = [answer for answer in self.answers if answer.metric == metric and answer.kind != "bound"]
         return known[0] if known else None
 
@@ -81,24 +81,26 @@ def _itself(facts: Facts, asked: tuple[str, ...], most: int) -> tuple[list[Answe
 
 def _simplified(facts: Facts, asked: tuple[str, ...], most: int) -> list[Answer]:
     """What is known of the nearest exponential system; none where there is none."""
-    scenario, words = facts.scenario, []
+    scenario, words = facts.scenario, list[str]()
     for _ in range(ROUNDS):
-        obstacles = in_the_way(read(scenario))
+        simpler = read(scenario)
+        obstacles = in_the_way(simpler)
         if not obstacles:
-            break
+            try:
+                answers = exact_chain(simpler, asked, min(most, SIMPLER))
+            except TooLarge:
+                if simpler.retry is None:
+                    break
+                obstacles = [without_retries(simpler, "its chain is too large")]
+            else:
+                said = "; ".join(words)
+                return [answer._replace(kind="approximate", simplification=said) for answer in answers]
         if any(not obstacle.changes for obstacle in obstacles):
-            return []
-        changes = {path: value for obstacle in reversed(obstacles) for path, value in obstacle.changes.items()}
+            break
+        changes = {path: value for obstacle in obstacles for path, value in obstacle.changes.items()}
         try:
             scenario = scenario.with_(changes)
         except ScenarioError:
-            return []
+            break
         words += [obstacle.without for obstacle in obstacles if obstacle.without not in words]
-    else:
-        return []
-    try:
-        answers = exact_chain(read(scenario), asked, min(most, SIMPLER))
-    except TooLarge:
-        return []
-    said = "; ".join(words)
-    return [answer._replace(kind="approximate", simplification=said) for answer in answers]
+    return []

@@ -31,8 +31,8 @@ def measures(found: Steady, fifo: bool, late: Law | None, asked: Iterable[str] =
     if system.patience:
         return out | _impatient(found, fifo)
     out["wait_mean"], out["sojourn_mean"] = queue / accepted, found.inside / accepted
-    wait = found.wait if fifo else None
-    sojourn = wait.then_one_of(system.c) if isinstance(wait, ErlangMixture) else None
+    wait = found.wait if fifo and isinstance(found.wait, ErlangMixture) else None
+    sojourn = wait.then_one_of(system.c) if wait is not None else None
     out |= _quantiles("wait", wait) | _quantiles("sojourn", sojourn)
     if late is not None:
         assert sojourn is not None  # a scenario that is late without FIFO is not followed
@@ -53,7 +53,9 @@ def _quantiles(name: str, law: ErlangMixture | None, limit: float = math.inf) ->
     return {f"{name}_{word}": law.quantile(q, limit) for word, q in QUANTILES.items()}
 
 
-def _served_within(sojourn: ErlangMixture, share: float, asked: Iterable[str], most: float = math.inf) -> dict[str, float]:
+def _served_within(
+    sojourn: ErlangMixture, share: float, asked: Iterable[str], most: float = math.inf
+) -> dict[str, float]:
     """Of the jobs, ``share`` are accepted (or, with a law of those in time, served in time)."""
     times = {name: parse(name.removeprefix("served_within(").removesuffix(")"), "time") for name in asked}
     return {name: share * sojourn.within(min(time, most)) for name, time in times.items()}

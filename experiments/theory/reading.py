@@ -260,7 +260,9 @@ def _has_means(scenario: Scenario) -> bool:
 
 
 def _sorts(scenario: Scenario) -> Iterator[Sort]:
-    for index, ((name, job), rate) in enumerate(zip(scenario.jobs.items(), class_rates(scenario).values(), strict=True)):
+    for index, ((name, job), rate) in enumerate(
+        zip(scenario.jobs.items(), class_rates(scenario).values(), strict=True)
+    ):
         yield Sort(name, job.priority, rate, scenario.service_law(index))
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from backwater.experiments.theory.chain import MOST, Chain, States, TooLarge, solve
 from backwater.experiments.theory.formulas import (
@@ -17,7 +19,7 @@ from backwater.experiments.theory.formulas import (
     mmck_loss,
     retry_fixed_points,
 )
-from backwater.experiments.theory.system import N, ORBIT, System
+from backwater.experiments.theory.system import ORBIT, N, System
 from backwater.experiments.theory.waits import ErlangMixture, ImpatientWait, impatient_wait, wait_of
 
 CUT = 1e-11  # probability of the states at which an unbounded chain may be cut off
@@ -39,7 +41,7 @@ class Steady:
     places: int
     cut: float
 
-    def mean(self, values: Array) -> float:
+    def mean(self, values: npt.NDArray[Any]) -> float:
         """The mean over time of something known in every state."""
         return float(self.shares @ values)
 
@@ -58,7 +60,7 @@ class Steady:
         """Attempts accepted per second that find n in the system, shape (places,) [1/s]."""
         n, fresh = self.states[:, N], self.shares * self.system.fresh(self.states)
         back = self.shares * self.system.returns(self.states).sum(axis=1)
-        out = np.bincount(n, back, self.places + 1)[:-1]
+        out: Array = np.bincount(n, back, self.places + 1)[:-1].astype(float)
         for size, share in self.system.batch:
             for before in range(min(size, self.places)):  # who comes with others finds those before it, too
                 out[before:] += share * np.bincount(n, fresh, self.places + 1)[: self.places - before]

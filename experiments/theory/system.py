@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from backwater.experiments.theory.chain import Moves, States
 from backwater.experiments.theory.formulas import Array
@@ -63,12 +65,12 @@ class System:
         """Rate at which clients return from backoff, in every state, shape (states, pauses) [1/s]."""
         return states[:, ORBIT:] * np.array(self.pauses)
 
-    def ends(self, n: Array) -> Array:
+    def ends(self, n: npt.NDArray[Any]) -> Array:
         """Rate at which services end where ``n`` are in the system, none of them slowed for good [1/s]."""
         slow = (n - self.c > self.above) & (self.at == "now")
         return np.minimum(n, self.c) / (self.mean * np.where(slow, self.factor, 1.0))
 
-    def leaves(self, n: Array) -> Array:
+    def leaves(self, n: npt.NDArray[Any]) -> Array:
         """Rate at which attempts are taken from the queue or stopped where ``n`` are in the system [1/s]."""
         return self.patience * (n if self.stops else np.maximum(n - self.c, 0))
 
