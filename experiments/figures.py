@@ -9,10 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from backwater.experiments.curves import MOST, Curve, curves, main_axis, numeric, value
+from backwater.experiments.against import Theories, told
+from backwater.experiments.curves import MOST, Curve, around, curves, main_axis, middle, numeric, value
 from backwater.experiments.sweep import Sweep
 from backwater.units import human
 
+Numbers = np.ndarray[Any, Any]
 COLOURS = (
     "#0b6e99",
     "#d9730d",
@@ -83,8 +85,33 @@ def value_label(number: float, unit: str) -> str:
     return human(number, {"s": "time", "B": "size", "1/s": "rate", "B/s": "bandwidth"}.get(unit, ""))
 
 
-def threshold(sweep: Sweep) -> Figure:
-    """503 ratio, p99 latency and spill against the main axis, with 95 % bands."""
+# How theory is drawn: kind -> name in the legend, line. What is about it has the colour of what it is about.
+THEORY: dict[str, tuple[str, dict[str, Any]]] = {
+    "exact": ("exact theory", {"color": "#1a1a1a", "linewidth": 1.1, "linestyle": (0, (5, 3))}),
+    "approximate": ("theory, approximate", {"linewidth": 1.4, "linestyle": (0, (1, 1.3))}),
+    "simplified": ("theory of a simplification", {"linewidth": 1.2, "linestyle": (0, (1, 2.6))}),
+}
+
+
+def by_theory(axis: Axes, found: list[Curve], known: Theories, metric: str, x: Numbers | str) -> None:
+    """What theory says along curves, against ``x`` or another metric; only what is exact may stretch the axes."""
+    for kind, (label, line) in THEORY.items():
+        bounds = axis.get_xlim(), axis.get_ylim()
+        for index, curve in enumerate(found):
+            y = np.array(told(curve, known, metric, kind))
+            at = np.array(told(curve, known, x, kind)) if isinstance(x, str) else x
+            if not np.isfinite(at + y).any() or (kind == "simplified" and isinstance(x, str)):
+                continue
+            look = {"color": COLOURS[index], **line, "marker": "_" if np.isfinite(y).sum() == 1 else None}
+            axis.plot(at, y, zorder=3, **look)
+            if label not in axis.get_legend_handles_labels()[1]:
+                axis.plot([], [], label=label, **{"color": "#555555", **line})
+            if kind != "exact":
+                axis.set(xlim=bounds[0], ylim=bounds[1])
+
+
+def threshold(sweep: Sweep, known: Theories) -> Figure:
+    """503 ratio, p99 latency and spill against the main axis, with 95 % bands, and what theory says."""
     spills = bool(np.nan_to_num(sweep.estimates["spill_ratio"].values).any())
     panels = [("rejection_ratio", "503 ratio\n(rejected / attempts)", shares),
               ("failure_ratio", "jobs that failed", shares),
@@ -98,19 +125,19 @@ def threshold(sweep: Sweep) -> Figure:
             y = curve.estimates(metric)
             axis.plot(x, y[:, 0], color=COLOURS[index], marker=MARKS[index], markersize=4, label=curve.label or None)
             axis.fill_between(x, y[:, 1], y[:, 2], color=COLOURS[index], alpha=0.2, linewidth=0)
+        by_theory(axis, found, known, metric, x)
         axis.set_ylabel(label)
         axis.set_ylim(bottom=0)
         ticks(axis)
         style(axis)
     _x(rows[-1], sweep)
-    if found[0].label:
-        figure.legend(
-            *rows[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(len(found), 4), frameon=False
-        )
+    named = {name: line for axis in rows for line, name in zip(*axis.get_legend_handles_labels(), strict=True)}
+    if named:
+        figure.legend(named.values(), named, loc="outside upper center", ncols=min(len(named), 4), frameon=False)
     return figure
 
 
-def trade(sweep: Sweep) -> Figure:
+def trade(sweep: Sweep, known: Theories) -> Figure:
     """The trade itself: 503 ratio against p99 latency, one point per value of the main axis, the knees marked."""
     figure = Figure(figsize=(8.4, 5.2), layout="constrained")
     axis = figure.subplots()
@@ -132,6 +159,7 @@ def trade(sweep: Sweep) -> Figure:
                 axis.annotate(value(along, end), (x[end, 0], y[end, 0]), xytext=(5, 5), textcoords="offset points",
                               color=colour, fontsize=8)  # fmt: skip
         tops.append(y[:, 0])
+    by_theory(axis, curves(sweep)[:MOST], known, "latency_p99", "rejection_ratio")
     every = np.concatenate(tops)
     every = every[np.isfinite(every) & (every > 0)]
     if len(every) and every.max() / every.min() > 30:
@@ -153,8 +181,8 @@ def _bars(y: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.nan_to_num(np.stack([np.maximum(y[:, 0] - y[:, 1], 0), np.maximum(y[:, 2] - y[:, 0], 0)]))
 
 
-def over_time(series: list[dict[str, Any]]) -> Figure:
-    """Queue, memory and disk over time: one column per sampled run."""
+def over_time(series: list[dict[str, Any]], means: list[float] | None = None) -> Figure:
+    """Queue, memory and disk over time: one column per sampled run; ``means`` of the queue by exact theory, or NaN."""
     sizes = any(max(run["memory"]) + max(run["disk"]) > 0 for run in series)
     figure = Figure(figsize=(3.4 * len(series) + 0.8, 5.4 if sizes else 3.1), layout="constrained")
     grid = figure.subplots(2 if sizes else 1, len(series), sharex=True, sharey="row", squeeze=False)
@@ -162,6 +190,8 @@ def over_time(series: list[dict[str, Any]]) -> Figure:
         top = grid[0, column]
         top.plot(run["time"], run["waiting"], color=COLOURS[0], linewidth=1.2, label="waiting in the queue")
         top.plot(run["time"], run["backoff"], color=COLOURS[1], linewidth=1.0, label="clients in backoff")
+        if means is not None and np.isfinite(means[column]):
+            top.axhline(means[column], label="waiting, long-run mean by exact theory", **THEORY["exact"][1])
         top.set_title(run["label"], fontsize=10)
         if sizes:
             low = grid[1, column]
@@ -184,20 +214,33 @@ def over_time(series: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def draw_all(sweep: Sweep, series: list[dict[str, Any]]) -> list[tuple[str, str, Figure]]:
-    """(file name, caption, figure) of every figure that the sweep has data for."""
+def draw_all(sweep: Sweep, series: list[dict[str, Any]], known: Theories) -> list[tuple[str, str, Figure]]:
+    """(file name, caption, figure) of every figure that the sweep has data for; ``known`` by theory at its points."""
     along = sweep.axes[main_axis(sweep)]
     more = len(curves(sweep)) - MOST
     left = f" {more} more curves are in the table." if more > 0 else ""
+    left += _simplifications(known)
     out = [
         ("threshold", f"What {along.name} does to the 503 ratio, the jobs that fail, the latency of those served, "
-         f"and to what is spilled, if anything is. Bands are 95 % intervals.{left}", threshold(sweep)),
+         f"and to what is spilled, if anything is. Bands are 95 % intervals.{left}", threshold(sweep, known)),
         ("trade", "The trade: fewer 503s against more latency, one point per value. The knee is nearest to no "
-         "503s and no latency, both scaled to 0..1 over the curve.", trade(sweep)),
+         "503s and no latency, both scaled to 0..1 over the curve.", trade(sweep, known)),
     ]  # fmt: skip
     if series:
-        out.append(("over_time", "One run below, at and above the knee.", over_time(series)))
+        curve = middle(sweep)
+        means = np.array(told(curve, known, "queue_mean", "exact"))[around(curve)]
+        fits = len(means) == len(series)
+        drawn = over_time(series, means.tolist() if fits else None)
+        out.append(("over_time", "One run below, at and above the knee.", drawn))
     return out
+
+
+def _simplifications(known: Theories) -> str:
+    """What was left out where theory is of a simplification."""
+    words = {answer.simplification for found in known.values() for answer in found.answers} - {""}
+    if not words:
+        return ""
+    return f" Theory of a simplification: {'; or: '.join(sorted(words))}."
 
 
 __all__ = ["Curve", "draw_all", "over_time", "threshold", "trade"]

@@ -74,8 +74,10 @@ class Goal(NamedTuple):
 def goals(table: Mapping[str, str], where: str = "precision") -> tuple[Goal, ...]:
     """Goals from metric -> ``"2 %"`` of the estimate, ``"± 20 ms"``, or ``"2 % or ± 20 ms"``."""
     check(table, where, {}, 'must name at least one metric, such as { latency_p99 = "2 %" }')
-    return tuple(_goal(name, said, f"{where} {name}" if where.startswith("--") else f"{where}.{name}")
-                 for name, said in table.items())
+    return tuple(
+        _goal(name, said, f"{where} {name}" if where.startswith("--") else f"{where}.{name}")
+        for name, said in table.items()
+    )
 
 
 def _goal(name: str, said: Any, where: str) -> Goal:

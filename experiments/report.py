@@ -11,10 +11,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from backwater.experiments.against import COMPARED, LEVEL, Against, Theories, against, theories
 from backwater.experiments.curves import Curve, curves, value
 from backwater.experiments.figures import draw_all
 from backwater.experiments.store import Store
 from backwater.experiments.sweep import Sweep, load_sweep
+from backwater.experiments.theory import Theory
 from backwater.metrics import CUT_OFF, METRICS, metric, named
 from backwater.napkin import napkin
 from backwater.scenario import Scenario
@@ -25,19 +27,20 @@ COLUMNS = {
     "wait_mean": "mean wait", "latency_p50": "p50 latency", "latency_p99": "p99 latency", "goodput": "goodput",
     "utilization": "utilization", "wasted_ratio": "wasted work", "queue_max": "longest queue", "spill_ratio": "spilled",
 }  # fmt: skip
+ROWS = 100  # comparisons with theory that a page shows, at most
 
 
 def write_report(folder: str | os.PathLike[str]) -> Path:
     """Write ``report.html`` and the figures as PNG into the folder of a finished sweep; returns the page's path."""
     sweep = load_sweep(folder)
-    drawn = []
-    for name, caption, figure in draw_all(sweep, Store(folder).series()):
+    drawn, known = [], theories(sweep)
+    for name, caption, figure in draw_all(sweep, Store(folder).series(), known):
         image = io.BytesIO()
         figure.savefig(image, format="png", dpi=130)
         (Path(folder) / f"{name}.png").write_bytes(image.getvalue())
         drawn.append({"caption": caption, "data": base64.b64encode(image.getvalue()).decode()})
     path = Path(folder) / "report.html"
-    path.write_text(page("report.html", figures=drawn, **contents(sweep)), "utf-8")
+    path.write_text(page("report.html", figures=drawn, **contents(sweep, known)), "utf-8")
     return path
 
 
@@ -48,8 +51,9 @@ def page(template: str, **contents: Any) -> str:
     return pages.get_template(template).render(contents)
 
 
-def contents(sweep: Sweep) -> dict[str, Any]:
-    """What the page says, apart from its figures."""
+def contents(sweep: Sweep, known: Theories | None = None) -> dict[str, Any]:
+    """What the page says, apart from its figures; ``known`` by theory at its points, found out unless given."""
+    known = theories(sweep) if known is None else known
     experiment = sweep.experiment
     scenario = experiment.scenario
     return {
@@ -60,6 +64,7 @@ def contents(sweep: Sweep) -> dict[str, Any]:
         "assumptions": assumptions(scenario, {axis.name for axis in sweep.axes}),
         "table": table(sweep),
         "observed": observed(sweep),
+        "theory": beside(against(sweep, known), known),
         "method": method(sweep),
         "command": sweep.manifest.get("command") or "backwater.sweep(...)",
     }
@@ -182,6 +187,51 @@ def observed(sweep: Sweep) -> list[tuple[str, str, str]]:
             out.append(
                 (text + held, str(given), f"{human(estimate, kind)} [{human(low, kind)} .. {human(high, kind)}]")
             )
+    return out
+
+
+def beside(found: Against, known: Theories) -> dict[str, Any]:
+    """What the page says of exact theory: an alarm where it lies outside, every comparison, sources, what was left."""
+    missed, compared = found.missed, found.compared
+    rows = []
+    for each in [*missed, *(each for each in compared if each.agrees)][:ROWS]:
+        kind = METRICS[each.metric].dimension
+        interval = f"{human(each.low, kind)} .. {human(each.high, kind)}"
+        rows.append((each.where, each.metric, each.model, human(each.exact, kind), human(each.estimate, kind), interval,
+                     each.agrees))  # fmt: skip
+    alarm = ""
+    if missed:
+        first = ", ".join(dict.fromkeys(each.metric for each in missed))
+        alarm = (
+            f"Exact theory lies outside the interval in {len(missed)} of {len(compared)} comparisons ({first}; first "
+            f"at {missed[0].where}). By chance that happens in one of {1 / (1 - LEVEL):,.0f} reports. Either the runs "
+            "are not yet in the steady state, or the scenario is not what the theory takes it for, or one of the two "
+            "is wrong: do not use these numbers before you know which."
+        )
+    models = dict.fromkeys((each.place, each.model) for each in compared)
+    sources = dict.fromkeys(
+        f"{answer.model}: {answer.source}. Holds in the {answer.validity}."
+        for place, model in models for answer in known[place].exact if answer.model == model
+    )  # fmt: skip
+    first_known = next(iter(known.values()), None)
+    obstacles = first_known.obstacles if first_known is not None else ()
+    return {
+        "alarm": alarm, "level": f"{100 * LEVEL:g} %", "rows": rows, "more": len(compared) - len(rows),
+        "left": [f"{count:,} of the points {why}." for why, count in found.left.items()],
+        "sources": list(sources)[:10], "obstacles": [f"{each.path}: {each.why}" for each in obstacles],
+        "about": _about(first_known),
+    }  # fmt: skip
+
+
+def _about(found: Theory | None) -> list[tuple[str, str, str]]:
+    """(metric, value, of what) of what is only about known of the first point."""
+    out = []
+    for answer in found.answers if found is not None else ():
+        if answer.kind != "exact" and answer.metric in COMPARED:
+            kind, left_out = METRICS[answer.metric].dimension, answer.simplification
+            held = "at most" if answer.kind == "bound" else "about"
+            of = f"{answer.model}, {answer.source}" + (f"; simplified: {left_out}" if left_out else "")
+            out.append((answer.metric, f"{held} {human(answer.value, kind)}", of))
     return out
 
 

@@ -46,6 +46,8 @@ FLOORS = {
         "experiments/alarm",
         "experiments/plan",
         "experiments/compare",
+        "experiments/theory/*",
+        "experiments/against",
     ],
     "pages": [
         "experiments/figures",
