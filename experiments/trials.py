@@ -6,7 +6,7 @@ All trials share their random numbers: settings see the same jobs, so they diffe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, NamedTuple
@@ -23,7 +23,6 @@ from backwater.simulation import check_end, check_memory, extend, simulate
 from backwater.statistics import NOTHING, Estimate
 
 Setting = dict[str, Any]
-SURE = 0.995  # of a requirement, from which a trial needs no more replications
 HOUR = 3600.0
 
 
@@ -59,6 +58,11 @@ class Question:
         """The scenario with a setting, in a case, at so many times its load; ScenarioError where that is refused."""
         changed = self.scenario.with_(setting | flat(self.cases[case]))
         return changed if load == 1.0 else changed.with_({"load": changed.load * load})
+
+    def decided(self, judged: Iterable[Judged]) -> bool:
+        """Whether all requirements are surely met, or one surely is not: more runs would say nothing new."""
+        sure = (1 + self.confidence) / 2  # looked at several times, so a little surer than is asked for
+        return any(one.confidence <= 1 - sure for one in judged) or all(one.confidence >= sure for one in judged)
 
 
 class Judged(NamedTuple):
@@ -147,7 +151,7 @@ class Lab:
             check_memory(scenario, run)
             result = simulate(scenario, run, parallel=self.parallel, halt=self.halt)
             judged = self._judge(case, result)
-            while not _decided(judged) and len(result.outcomes) < question.most:
+            while not question.decided(judged) and len(result.outcomes) < question.most:
                 more = min(2 * len(result.outcomes), question.most)
                 result = extend(result, more, parallel=self.parallel, halt=self.halt)
                 judged = self._judge(case, result)
@@ -166,13 +170,6 @@ class Lab:
                 Judged(one, case, found, one.margin(found.value), sure, sure >= self.question.confidence)
             )  # fmt: skip
         return judged
-
-
-def _decided(judged: list[Judged]) -> bool:
-    """Whether all are surely met, or one surely is not."""
-    if any(one.confidence <= 1 - SURE for one in judged):
-        return True
-    return all(one.confidence >= SURE for one in judged)
 
 
 def cost(result: Result, prices: Prices) -> float:
