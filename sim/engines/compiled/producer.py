@@ -21,9 +21,9 @@ BACKLOG = -1.0  # when the jobs come that wait at time 0: before all that happen
 
 @inner
 def draw_ahead(world, source):  # type: ignore[no-untyped-def]
-    """Draw the next AHEAD jobs of a source: all of what chance decides before a job is sent."""
+    """Draw the AHEAD jobs of a source among which its next one is: what chance decides before a job is sent."""
     plan, sender, its, numbers = world.plan[0], world.senders[source], world.drawn[source], world.numbers
-    first, kind = world.sources[source].number, source * plan.most_classes
+    first, kind = world.sources[source].number & -AHEAD, source * plan.most_classes
     for n in range(AHEAD):
         its.gap[n], its.demand[n] = random.pair(plan.seed, plan.replication, source, first + n, random.GAP, 0)
     if sender.plan >= 0:
@@ -47,6 +47,13 @@ def _draw_classes(world, source, first):  # type: ignore[no-untyped-def]
         its.size[n] = np.rint(quantile(numbers, size, law.size)) if law.size >= 0 else 0.0
         if plan.once and law.service >= 0:
             its.demand[n] = quantile(numbers, its.demand[n], law.service)
+
+
+@compiled
+def redraw(world):  # type: ignore[no-untyped-def]
+    """Draw anew what was drawn ahead, as the plan's replication now says."""
+    for source in range(world.plan[0].sources):
+        draw_ahead(world, source)
 
 
 @inlined
