@@ -47,7 +47,7 @@ class Answer(NamedTuple):
 
 
 def exact_chain(facts: Facts, asked: Iterable[str], most: int) -> list[Answer]:
-    """Of an exponential system, where nothing is in the way; raises TooLarge for a chain beyond ``most`` states."""
+    """Of an exponential system, where nothing is in the way; raises Unsolved for a chain beyond ``most`` states."""
     system = system_of(facts)
     found = steady(system, most)
     late = facts.patience if facts.client.on_timeout == "leave" else None
