@@ -179,7 +179,7 @@ def test_a_chain_of_many_dimensions_is_the_same_iterated_or_not(monkeypatch):
 
 def test_a_chain_without_a_steady_state_is_refused():
     crowd = System(2, 0.2, 8, (6.0,), pauses=(1.0,), forever=True, at="start", above=2, factor=2.0)
-    with pytest.raises(Unsolved, match="may have no steady state|at most"):
+    with pytest.raises(Unsolved, match="may have no steady state"):
         steady(crowd)
 
 
