@@ -40,7 +40,7 @@ def swept():
 
 def test_exact_theory_lies_in_the_intervals_of_right_runs_and_the_page_is_calm(folder, swept):
     found = against(swept, theories(swept))
-    assert len(found.compared) > 40
+    assert len(found.compared) == 40  # all but what hardly ever happens, or always
     assert not found.missed
     assert not found.left
     page = write_report(folder).read_text("utf-8")

@@ -11,6 +11,7 @@ from backwater.experiments.theory.answers import (
     about,
     exact_chain,
     exact_conserved,
+    exact_constant_patience,
     exact_loss,
     exact_renewal,
     exact_single,
@@ -69,7 +70,8 @@ def _itself(facts: Facts, asked: tuple[str, ...], most: int) -> tuple[list[Answe
             answers += exact_chain(facts, asked, most)
         except Unsolved as error:
             obstacles = [Obstacle("queue.capacity", str(error), "", {})]
-    answers += [*exact_single(facts), *exact_loss(facts), *exact_renewal(facts), *exact_conserved(facts)]
+    answers += [*exact_single(facts), *exact_loss(facts), *exact_renewal(facts)]
+    answers += [*exact_constant_patience(facts), *exact_conserved(facts)]
     answers += about(facts)
     first: dict[tuple[str, bool], Answer] = {}
     for answer in answers:
