@@ -184,9 +184,9 @@ def exact_constant_patience(facts: Facts) -> list[Answer]:
     law, mean = facts.patience, facts.exponential
     known = facts.poisson and math.isinf(facts.places) and facts.retry is None and facts.slowdown is None
     taken = facts.client.on_timeout == "cancel_waiting" and facts.scenario.queue.discipline == "fifo"
-    if facts.obstacles or not known or not taken or mean is None or not isinstance(law, Constant) or law.value == 0:
+    if facts.obstacles or not known or not taken or mean is None or not isinstance(law, Constant) or law.average == 0:
         return []
-    found = ConstantPatience(facts.c, facts.rate, mean, float(law.value))
+    found = ConstantPatience(facts.c, facts.rate, mean, law.average)
     model, source = f"M/M/{facts.c}+D", "Baccelli and Hebuterne 1981; Zeltyn and Mandelbaum 2005"
     return [Answer(name, value, "exact", model, source) for name, value in found.measures().items()]
 
