@@ -42,6 +42,7 @@ MORE = {
                        "workers.demand": "attempt"},
     "by chance, again": {"client.retry": {**AGAIN, "retry_probability": 0.5}},
     "three attempts": {"client.retry": {**AGAIN, "kind": "exponential", "max_attempts": 3}, "queue.capacity": 2},
+    "slower after a 503": {"client.retry": {**AGAIN, "rejected_base": "3 s", "max_attempts": 2}, "queue.capacity": 2},
     "closed, again": {"arrivals": {"kind": "closed", "clients": 9, "think": PATIENT}, "client.retry": AGAIN},
     "modulated, again": {"arrivals": {"kind": "mmpp", "rates": ["4/s", "15/s"], "sojourns": ["2 s", "1 s"]},
                          "client.retry": {**AGAIN, "max_attempts": 2}},
