@@ -161,6 +161,16 @@ def test_clients_that_retry_for_ever_need_a_load_below_that_of_slowed_workers():
     assert "a load of 1.2 has no steady state" in known.obstacles[0].why
 
 
+def test_classes_weigh_by_how_often_they_come():
+    known = theory(bw.Scenario(
+        arrivals=bw.Poisson(rate=0.8), workers=bw.Workers(),
+        jobs={"short": bw.Job(share=3, service=0.5), "long": bw.Job(share=1, service=2.0)},
+    ))  # fmt: skip
+    assert known.of("utilization").value == pytest.approx(0.6 * 0.5 + 0.2 * 2.0)
+    wait = (0.6 * 0.5**2 + 0.2 * 2.0**2) / 2 / (1 - 0.7)  # Pollaczek-Khinchine by hand
+    assert known.of("wait_mean") == known.of("wait_mean")._replace(value=pytest.approx(wait), kind="exact")
+
+
 def test_a_queue_that_grows_for_ever_has_no_answer():
     known = theory(ONE.with_({"queue.capacity": None, "arrivals.rate": "10/s"}))
     assert not known.answers
