@@ -10,7 +10,7 @@ from backwater.experiments.sweep import Cell, Sweep
 from backwater.experiments.theory import Answer, Theory, theory
 from backwater.experiments.theory.settling import LENGTH, WARMUP, relaxation
 from backwater.run import Run
-from backwater.statistics import t_factor
+from backwater.statistics import Estimate, at_level, simultaneous
 
 COMPARED = (
     "rejection_ratio", "failure_ratio", "attempts_per_job", "cancelled_ratio", "timeout_ratio", "utilization",
@@ -100,7 +100,7 @@ def against(sweep: Sweep, known: Theories) -> Against:
         ) + (f", {point.label['case']}" if len(sweep.experiment.cases) > 1 else "")
         chosen += [(point.place, where, cell, exact[name]) for name in COMPARED if name in exact and _often(
             name, exact[name].value, times)]  # fmt: skip
-    level = 1 - (1 - LEVEL) / max(len(chosen), 1)
+    level = simultaneous(LEVEL, len(chosen))
     made = [_compare(place, where, cell, answer, level) for place, where, cell, answer in chosen]
     return Against([each for each in made if each is not None], left)
 
@@ -127,11 +127,8 @@ def _compare(place: tuple[int, ...], where: str, cell: Cell, answer: Answer, lev
     if row is None or any(number is None or math.isnan(number) for number in row[3]):
         return None
     estimate, low, high = row[3]
-    n = sum(not (each is None or math.isnan(each)) for each in row[4])
-    half = max(estimate - low, high - estimate)  # one side may have been cut off at 0 or 1
-    if n < 2 or (half == 0 and estimate == answer.value):
+    found = Estimate(estimate, low, high, sum(not (each is None or math.isnan(each)) for each in row[4]))
+    if found.n < 2 or (found.low == found.high == answer.value):
         return None
-    half *= t_factor(n, level) / t_factor(n, 0.95)
-    return Comparison(
-        place, where, answer.metric, answer.model, answer.value, estimate, estimate - half, estimate + half
-    )
+    wide = at_level(found, level)
+    return Comparison(place, where, answer.metric, answer.model, answer.value, wide.value, wide.low, wide.high)

@@ -96,7 +96,7 @@ THEORY: dict[str, tuple[str, dict[str, Any]]] = {
 def by_theory(axis: Axes, found: list[Curve], known: Theories, metric: str, x: Numbers | str) -> None:
     """What theory says along curves, against ``x`` or another metric; only what is exact may stretch the axes."""
     for kind, (label, line) in THEORY.items():
-        bounds = axis.get_xlim(), axis.get_ylim()
+        bounds = {"ylim": axis.get_ylim()} | ({"xlim": axis.get_xlim()} if isinstance(x, str) else {})
         for index, curve in enumerate(found):
             y = np.array(told(curve, known, metric, kind))
             at = np.array(told(curve, known, x, kind)) if isinstance(x, str) else x
@@ -107,7 +107,7 @@ def by_theory(axis: Axes, found: list[Curve], known: Theories, metric: str, x: N
             if label not in axis.get_legend_handles_labels()[1]:
                 axis.plot([], [], label=label, **{"color": "#555555", **line})
             if kind != "exact":
-                axis.set(xlim=bounds[0], ylim=bounds[1])
+                axis.set(**bounds)
 
 
 def threshold(sweep: Sweep, known: Theories) -> Figure:
@@ -172,8 +172,9 @@ def trade(sweep: Sweep, known: Theories) -> Figure:
     axis.set_ylabel("p99 latency (jobs served in time)")
     axis.set_title(f"numbers: {AXIS_LABELS.get(along.name, along.name)}; circles: the knees", fontsize=9, loc="left")
     style(axis)
-    if axis.get_legend_handles_labels()[0]:
-        axis.legend(frameon=False)
+    named = sorted(zip(*axis.get_legend_handles_labels(), strict=True), key=lambda pair: "theory" in pair[1])
+    if named:
+        axis.legend(*zip(*named, strict=True), frameon=False)
     return figure
 
 

@@ -15,6 +15,7 @@ from backwater.distributions import Constant, Exponential, Law
 from backwater.experiments.theory import formulas
 from backwater.experiments.theory.markov import system_of
 from backwater.experiments.theory.measures import measures
+from backwater.experiments.theory.patience import ConstantPatience
 from backwater.experiments.theory.reading import BLIND, Facts
 from backwater.experiments.theory.steady import Steady, steady
 from backwater.units import human
@@ -47,7 +48,7 @@ class Answer(NamedTuple):
 
 
 def exact_chain(facts: Facts, asked: Iterable[str], most: int) -> list[Answer]:
-    """Of an exponential system, where nothing is in the way; raises TooLarge for a chain beyond ``most`` states."""
+    """Of an exponential system, where nothing is in the way; raises Unsolved for a chain beyond ``most`` states."""
     system = system_of(facts)
     found = steady(system, most)
     late = facts.patience if facts.client.on_timeout == "leave" else None
@@ -176,6 +177,18 @@ def exact_renewal(facts: Facts) -> list[Answer]:
     alive = {name.replace("wait", word): free * -math.log(1 - q) for name, q in law.items()
              for word in ("sojourn", "latency")}  # fmt: skip
     return out + [Answer(name, value, kind, model, source, validity) for name, value in (waits | alive).items()]
+
+
+def exact_constant_patience(facts: Facts) -> list[Answer]:
+    """M/M/c+D: attempts that are taken from an unbounded queue after a constant time."""
+    law, mean = facts.patience, facts.exponential
+    known = facts.poisson and math.isinf(facts.places) and facts.retry is None and facts.slowdown is None
+    taken = facts.client.on_timeout == "cancel_waiting" and facts.scenario.queue.discipline == "fifo"
+    if facts.obstacles or not known or not taken or mean is None or not isinstance(law, Constant) or law.average == 0:
+        return []
+    found = ConstantPatience(facts.c, facts.rate, mean, law.average)
+    model, source = f"M/M/{facts.c}+D", "Baccelli and Hebuterne 1981; Zeltyn and Mandelbaum 2005"
+    return [Answer(name, value, "exact", model, source) for name, value in found.measures().items()]
 
 
 def _transform(law: Law, s: float) -> float:

@@ -21,11 +21,12 @@ States = npt.NDArray[np.int64]
 Moves = Callable[[States], Iterable[tuple[Array, States]]]
 MOST = 200_000  # states
 DIRECT, ITERATED = 10_000, 25_000  # states up to which a chain of many dimensions is solved directly, and at all
+BALANCED = 1e-10  # what may be left of a balance equation, against the highest rate
 SYMMETRIC = {"diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}  # its diagonal dominates
 
 
-class TooLarge(BackwaterError):
-    """A chain of more states than are solved here; says how many there would be at least."""
+class Unsolved(BackwaterError):
+    """A chain that is not solved here: too large, or too near to having no steady state. Says which."""
 
 
 class Chain(NamedTuple):
@@ -38,12 +39,13 @@ class Chain(NamedTuple):
 def solve(bounds: list[int], moves: Moves, most: int = MOST) -> Chain:
     """The chain of all states that the first, (0, 0, ...), leads to; column i of a state is below ``bounds[i]``.
 
-    Raises TooLarge beyond ``most`` states. Source of the method: Stewart, "Introduction to the Numerical Solution of
-    Markov Chains", 1994, 2.3: one balance equation is left out, one share is set, the rest is solved by sparse LU.
+    Raises Unsolved beyond ``most`` states, and where no shares balance. Source of the method: Stewart, "Introduction to
+    the Numerical Solution of Markov Chains", 1994, 2.3: one balance equation is left out, one share is set, the rest is
+    solved by sparse LU.
     """
     cells = math.prod(bounds)
     if cells > most:
-        raise TooLarge(f"its chain would have up to {cells:,} states, and at most {most:,} are solved here")
+        raise Unsolved(f"its chain would have up to {cells:,} states, and at most {most:,} are solved here")
     states = np.stack(np.unravel_index(np.arange(cells), bounds, order="F"), axis=1)
     rates, leads, sources, astray = [], [], [], np.zeros(cells, dtype=bool)
     for rate, targets in moves(states):
@@ -71,8 +73,12 @@ def _shares(flows: csc_matrix, dimensions: int) -> Array:
     else:
         rest, first = _without(balance, 0)
         shares = np.insert(splu(rest, "MMD_AT_PLUS_A", **SYMMETRIC).solve(first), 0, 1.0)
-    shares = np.maximum(shares, 0.0)
-    return np.asarray(shares / shares.sum())
+    kept = np.maximum(shares, 0.0)
+    shares = kept / max(kept.sum(), np.finfo(float).tiny)
+    wrong = max(np.abs(balance @ shares).max() / -balance.diagonal().min(), abs(shares.sum() - 1))
+    if not wrong < BALANCED:
+        raise Unsolved("its chain was not solved: it may have no steady state")
+    return np.asarray(shares)
 
 
 def _without(balance: csr_matrix, one: int) -> tuple[csc_matrix, Array]:
@@ -89,7 +95,7 @@ def _iterate(balance: csr_matrix) -> Array:
     """
     n = balance.shape[0]
     if n > ITERATED:
-        raise TooLarge(f"its chain has {n:,} states in many dimensions, and at most {ITERATED:,} are solved here")
+        raise Unsolved(f"its chain has {n:,} states in many dimensions, and at most {ITERATED:,} are solved here")
     one, shares = 0, np.ones(n)
     for precision in (1e-2, 1e-13):
         rest, right = _without(balance, one)
@@ -98,7 +104,7 @@ def _iterate(balance: csr_matrix) -> Array:
         guess = np.delete(shares, one)
         found, left = gmres(rest, right, guess, M=solve_roughly, rtol=precision, restart=60, maxiter=10)
         if left:
-            raise TooLarge("its chain has many dimensions, and its solution was not found")
+            raise Unsolved("its chain has many dimensions, and its solution was not found")
         shares = np.insert(found, one, 1.0)
         one = int(np.argmax(shares))
         shares /= shares[one]

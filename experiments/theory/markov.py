@@ -160,13 +160,17 @@ def _of_patience(facts: Facts) -> Iterator[Obstacle]:
 
 
 def _of_load(facts: Facts) -> Iterator[Obstacle]:
-    """A queue that grows for ever has no steady state."""
+    """A queue that grows for ever, or a crowd of clients in backoff, has no steady state."""
     stays = facts.patience is None or facts.client.on_timeout == "leave"
-    if not math.isinf(facts.places) or isinstance(facts.source, Closed) or not stays or not facts.sorts:
+    retry = facts.retry
+    lasts = retry is not None and math.isinf(retry.most) and retry.retry_probability == 1
+    grows = lasts or (math.isinf(facts.places) and stays)
+    if not grows or isinstance(facts.source, Closed) or not facts.sorts:
         return
     load = facts.load * (max(facts.slowdown.factor, 1.0) if facts.slowdown is not None else 1.0)
     if load >= 1:
-        yield Obstacle("queue.capacity", f"without a bound, a load of {load:.3g} has no steady state", "", {})
+        why = "without a bound" if math.isinf(facts.places) else "with clients that retry for ever"
+        yield Obstacle("queue.capacity", f"{why}, a load of {load:.3g} has no steady state", "", {})
 
 
 def _client(facts: Facts) -> str:

@@ -11,11 +11,12 @@ from backwater.experiments.theory.answers import (
     about,
     exact_chain,
     exact_conserved,
+    exact_constant_patience,
     exact_loss,
     exact_renewal,
     exact_single,
 )
-from backwater.experiments.theory.chain import MOST, TooLarge
+from backwater.experiments.theory.chain import MOST, Unsolved
 from backwater.experiments.theory.markov import in_the_way, without_retries
 from backwater.experiments.theory.reading import Facts, Obstacle, read
 from backwater.scenario import Scenario
@@ -67,9 +68,10 @@ def _itself(facts: Facts, asked: tuple[str, ...], most: int) -> tuple[list[Answe
     if not obstacles:
         try:
             answers += exact_chain(facts, asked, most)
-        except TooLarge as error:
+        except Unsolved as error:
             obstacles = [Obstacle("queue.capacity", str(error), "", {})]
-    answers += [*exact_single(facts), *exact_loss(facts), *exact_renewal(facts), *exact_conserved(facts)]
+    answers += [*exact_single(facts), *exact_loss(facts), *exact_renewal(facts)]
+    answers += [*exact_constant_patience(facts), *exact_conserved(facts)]
     answers += about(facts)
     first: dict[tuple[str, bool], Answer] = {}
     for answer in answers:
@@ -88,7 +90,7 @@ def _simplified(facts: Facts, asked: tuple[str, ...], most: int) -> list[Answer]
         if not obstacles:
             try:
                 answers = exact_chain(simpler, asked, min(most, SIMPLER))
-            except TooLarge:
+            except Unsolved:
                 if simpler.retry is None:
                     break
                 obstacles = [without_retries(simpler, "its chain is too large")]

@@ -7,6 +7,7 @@ import math
 from backwater.components.client import HEAD
 from backwater.components.closed import Closed
 from backwater.components.flow import MMPP
+from backwater.distributions import Pareto
 from backwater.experiments.theory.reading import Facts, read
 from backwater.scenario import Scenario
 
@@ -14,7 +15,10 @@ WARMUP, LENGTH = 5.0, 50.0  # of such times, before and while it counts, in a ru
 
 
 def relaxation(scenario: Scenario, attempt_rate: float | None = None) -> float:
-    """About the time in which a system forgets where it was [s]; infinite where it may be stuck in one of two states.
+    """About the time in which a system forgets where it was [s].
+
+    Infinite where it may be stuck in one of two states, and where services have no third moment: then waits have no
+    variance, from which an interval could be made.
 
     attempt_rate  attempts per second, where they are more than jobs [1/s]
     M/M/c forgets in 1 / (c mu (1 - sqrt(load))**2): Morse, "Queues, Inventories and Maintenance", 1958; other services
@@ -24,7 +28,8 @@ def relaxation(scenario: Scenario, attempt_rate: float | None = None) -> float:
     rate = attempt_rate or facts.rate
     slow = facts.slowdown.factor if facts.slowdown is not None else 1.0
     each, load = facts.mean * max(slow, 1.0) / facts.c, rate * facts.mean / facts.c
-    if load < 1 <= load * slow:
+    heavy = any(isinstance(sort.law, Pareto) and sort.law.cap is None and sort.law.alpha <= 3 for sort in facts.sorts)
+    if load < 1 <= load * slow or heavy:
         return math.inf
     out = (1 + facts.scv) / 2 * each / max((1 - math.sqrt(load * max(slow, 1.0))) ** 2, 1e-9)
     if isinstance(facts.source, Closed):

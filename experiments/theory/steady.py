@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backwater.experiments.theory.chain import MOST, Chain, States, TooLarge, solve
+from backwater.experiments.theory.chain import MOST, Chain, States, Unsolved, solve
 from backwater.experiments.theory.formulas import (
     TAIL,
     Array,
@@ -108,7 +108,7 @@ class Steady:
 
 
 def steady(system: System, most: int = MOST) -> Steady:
-    """The long run of a system. Raises TooLarge where its chain has more than ``most`` states."""
+    """The long run of a system. Raises Unsolved where its chain has more than ``most`` states."""
     return _line(system) if system.simple else _grid(system, most)
 
 
@@ -118,7 +118,7 @@ def _line(system: System) -> Steady:
     cut_off = math.isinf(system.places) and not system.clients
     places = int(min(places, system.places))
     if places > LONGEST:
-        raise TooLarge(f"its queue would be followed up to {places:,} places, at most {LONGEST:,} are")
+        raise Unsolved(f"its queue would be followed up to {places:,} places, at most {LONGEST:,} are")
     states = np.zeros((places + 1, ORBIT), dtype=np.int64)
     states[:, N] = np.arange(places + 1)
     n = states[1:, N]
