@@ -40,6 +40,7 @@ def sources(folder: Path) -> dict[str, bw.Scenario]:
         "trace, taken more than once": one(bw.Trace(**recorded, scale=2.3, unit="500 ms"), linear, 2, jobs=sized,
                                            workers={"demand": "attempt"}),
         "trace, again": one(bw.Trace(**recorded, repeat=True), linear, client={"attempt_timeout": "4 s"}),
+        "trace, put together anew": one(bw.Trace(**recorded, repeat=True, scale=1.3, resample="5 s", within="6 s"), linear),
         "two traces, again": bw.Scenario(
             arrivals={"one": bw.Trace(**recorded, repeat=True, scale=0.4), "two": bw.Trace(**recorded, unit="300 ms",
                       repeat=True)}, workers={"count": 2, "service": linear}, queue={"capacity": 3}),
