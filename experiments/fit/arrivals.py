@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,9 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 CELLS = 6000  # between which the rate may change, at most
 FALSE = 0.01  # chance of one change too many in a log without any
+# Steps of clocks [s], so that what changes on the minute changes between two cells.
+STEPS = [m * 10.0**k for k in range(-9, 0) for m in (1, 2, 5)]
+STEPS += [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400]
 FEW = 5  # requests within a piece below which it says nothing about Poisson
 
 
@@ -66,14 +70,13 @@ def pieces(times: Array, span: float, resolution: float) -> Pieces:
 
 def _cells(times: Array, span: float, resolution: float) -> tuple[Array, Array]:
     """Widths [s] and counts of the cells."""
-    step = max(resolution, span / len(times) / 4)
-    step = resolution * math.ceil(step / resolution - 1e-9) if resolution > 0 else step
-    while len(starts := np.unique(np.floor(times / step))) > CELLS // 2:
-        step *= 2
+    # A cell that is so short that it holds one request by chance would look like a burst: two in the mean.
+    most = min(len(times) / 2, CELLS / 2)
+    fine = [step for step in STEPS if step >= resolution * (1 - 1e-9)]
+    step = next((step for step in fine if np.count_nonzero(np.diff(np.floor(times / step))) < most), span)
     n = math.ceil(span / step - 1e-9)
     places = np.minimum(np.floor(times / step), n - 1).astype(np.int64)
     taken, counts = np.unique(places, return_counts=True)
-    del starts
     edges = np.unique(np.concatenate([[0, n], taken, taken + 1]))
     per = np.zeros(len(edges) - 1)
     per[np.searchsorted(edges, taken)] = counts
@@ -84,16 +87,16 @@ def _cells(times: Array, span: float, resolution: float) -> tuple[Array, Array]:
 def poisson_test(times: Array, found: Pieces) -> Poissonness | None:
     """Whether requests within the pieces are Poisson; None where there are too few.
 
-    Given the first and the last of a piece, those between are uniform; the gaps, put in order and spread again, are then
-    uniform too, and differ the more from that the less the gaps are exponential.
-    Source: Brown et al., "Statistical analysis of a telephone call center", JASA 100, 2005, section 3; with the change of
-    Lewis, Biometrika 52, 1965, that Kim and Whitt, Naval Res. Logistics 61, 2014, found the most powerful.
+    Given the first and the last of a piece, those between are uniform; the gaps, put in order and spread again, are
+    then uniform too, and differ the more from that the less the gaps are exponential.
+    Source: Brown et al., "Statistical analysis of a telephone call center", JASA 100, 2005, section 3; with the change
+    of Lewis, Biometrika 52, 1965, that Kim and Whitt, Naval Res. Logistics 61, 2014, found the most powerful.
     """
     from scipy.stats import kstwobign
 
     kept = []
     bounds = np.searchsorted(times, found.edges)
-    for first, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, stop in pairwise(bounds):
         inside = times[first:stop]
         if len(inside) >= FEW + 2 and inside[-1] > inside[0]:
             gaps = np.sort(np.diff(inside))
@@ -151,8 +154,8 @@ def length_of_pieces(times: Array, span: float) -> tuple[float, float | None]:
     """How long the pieces of a resampled log should be, and from how far they may come (None: from anywhere) [s].
 
     A sixtieth of the log, or a quarter of an hour if that is shorter: longer than requests clump, and enough of them.
-    Where an eighth of the log differs from another by more than its pieces do (Kruskal and Wallis, chance 1 %), they come
-    from at most a sixteenth of the log away: the rate over the day stays.
+    Where an eighth of the log differs from another by more than its pieces do (Kruskal and Wallis, chance 1 %), they
+    come from at most a sixteenth of the log away: the rate over the day stays.
     """
     from scipy.stats import kruskal
 

@@ -16,7 +16,7 @@ from backwater.experiments.fit.service import ACCEPTED, FAMILIES, Candidate, Ser
 from backwater.units import TIME, human
 
 Array = npt.NDArray[np.float64]
-_LINE = re.compile(r'^\s*([A-Za-z_:][\w:]*)_bucket\{([^}]*)\}\s+(\S+)')
+_LINE = re.compile(r"^\s*([A-Za-z_:][\w:]*)_bucket\{([^}]*)\}\s+(\S+)")
 _LE = re.compile(r'(?:^|,)\s*le\s*=\s*"([^"]+)"')
 _UNITS = {"milliseconds": 1e-3, "ms": 1e-3, "microseconds": 1e-6, "us": 1e-6}
 
@@ -40,7 +40,9 @@ def read_buckets(path: Path) -> tuple[Array, Array]:
     else:
         cells = [[cell.strip().strip('"') for cell in re.split(r"[,;\t]", line)] for line in lines]
         header = cells[0] if cells and cells[0][0].lower().startswith("le") else None
-        check(header is not None, "--buckets", str(path), 'must be lines such as x_bucket{le="0.1"} 12, or CSV le,count')
+        check(
+            header is not None, "--buckets", str(path), 'must be lines such as x_bucket{le="0.1"} 12, or CSV le,count'
+        )
         unit = re.search(r"(ns|us|ms|s)\W*$", (header or [""])[0])
         each = TIME[unit[1]] if unit else 1.0
         pairs = [(row[0], row[1] if len(row) > 1 else "") for row in cells[1:]]
@@ -67,8 +69,10 @@ def fit_buckets(bounds: Array, counts: Array, wanted: str | None = None) -> Serv
     else:
         finite, total = bounds, np.append(counts, counts[-1])
     cells = np.diff(total, prepend=0.0)
+    # fmt: off
     found = sorted((each for name in ("exponential", "lognormal", "gamma", "weibull")
-                    if (each := _candidate(name, finite, cells)) is not None), key=lambda each: each[0].aic)  # fmt: skip
+                    if (each := _candidate(name, finite, cells)) is not None), key=lambda each: each[0].aic)
+    # fmt: on
     best, p = next((each for each in found if each[0].name == wanted), found[0])
     candidates = tuple(each[0] for each in found)
     if wanted in FAMILIES or (wanted is None and not p < ACCEPTED):
@@ -83,7 +87,9 @@ def fit_buckets(bounds: Array, counts: Array, wanted: str | None = None) -> Serv
                     f"{human(finite[-1] * step, 'time')}")  # fmt: skip
         finite = np.append(finite, finite[-1] * step)
         total = np.append(total[:-1], total[-1])
-    law = Histogram(bounds=tuple(f"{float(b)!r} s" for b in finite), counts=tuple(float(n) for n in total[: len(finite)]))
+    law = Histogram(
+        bounds=tuple(f"{float(b)!r} s" for b in finite), counts=tuple(float(n) for n in total[: len(finite)])
+    )
     return Service(np.empty(0), "histogram", law, p, candidates, tuple(told))
 
 

@@ -20,7 +20,7 @@ from backwater.experiments.fit.buckets import fit_buckets, read_buckets
 from backwater.experiments.fit.judge import Judgement, judge_arrivals, judge_service
 from backwater.experiments.fit.log import Asked, Log, read_log
 from backwater.experiments.fit.retries import Retries, find_retries
-from backwater.experiments.fit.scenario import KINDS, Parts, arrivals, write
+from backwater.experiments.fit.scenario import KINDS, Parts, arrivals, busiest, write
 from backwater.experiments.fit.service import ACCEPTED, FAMILIES, USUAL, Service, fit_service, queueing
 from backwater.scenario import Scenario
 from backwater.units import human
@@ -80,7 +80,9 @@ class Fit:
         out = [*self.log.warned, *self.service.warned]
         off = [name for name, band in self.judged.bands.items() if band.off() > 1]
         if off:
-            out.append(f"the scenario differs from the log in its {' and '.join(off)} by more than chance: --replay repeats it")
+            out.append(
+                f"the scenario differs from the log in its {' and '.join(off)} by more than chance: --replay repeats it"
+            )
         return out
 
 
@@ -90,9 +92,16 @@ def fit(path: str | Path, folder: Path, asked: Asked = Asked(), options: Options
     Raises ScenarioError, one line, for a log or an option that is wrong.
     """
     kinds = ["auto", "replay", *KINDS]
-    check(options.arrivals in kinds, "--arrivals", options.arrivals, f"must be a kind{nearest(options.arrivals, kinds)}")
+    check(
+        options.arrivals in kinds, "--arrivals", options.arrivals, f"must be a kind{nearest(options.arrivals, kinds)}"
+    )
     laws = [*FAMILIES, "empirical"]
-    check(options.law is None or options.law in laws, "--law", options.law, f"must be a law{nearest(options.law or '', laws)}")
+    check(
+        options.law is None or options.law in laws,
+        "--law",
+        options.law,
+        f"must be a law{nearest(options.law or '', laws)}",
+    )
     log = read_log(path, asked, options.seed)
     retries = find_retries(log, options.window)
     if retries is not None and retries.again.any():
@@ -141,14 +150,20 @@ def _choose(parts: Parts, poisson: Poissonness | None, options: Options) -> tupl
     """
     if options.arrivals != "auto":
         kind = options.arrivals
-        check(kind != "mmpp" or len(parts.found.counts) > 1, "--arrivals", kind, "needs a rate that changes: this log's does not")
+        check(
+            kind != "mmpp" or len(parts.found.counts) > 1,
+            "--arrivals",
+            kind,
+            "needs a rate that changes: this log's does not",
+        )
         return kind, {}
     if poisson is None or poisson.p >= ACCEPTED:
         return "profile", {}
     tried: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as there:
+        folder = Path(there)
         for kind in KINDS:
-            table = arrivals(kind, parts, Path(folder))
+            table = arrivals(kind, parts, folder)
             if table is None:
                 continue
             whole = files.from_table({"arrivals": _placed(table, folder), "workers": {"service": "1 us"}})
@@ -159,19 +174,19 @@ def _choose(parts: Parts, poisson: Poissonness | None, options: Options) -> tupl
     return min(tried, key=lambda kind: tried[kind]), tried
 
 
-def _placed(table: dict[str, Any], folder: str) -> dict[str, Any]:
+def _placed(table: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The table with its files found in a folder."""
     out = {name: _placed(part, folder) if isinstance(part, dict) else part for name, part in table.items()}
-    return {**out, "file": str(Path(folder) / out["file"])} if "file" in out else out
+    return {**out, "file": str(folder / str(table["file"]))} if "file" in out else out
 
 
 def numbers(found: Fit) -> dict[str, Any]:
     """All of a fit as one JSON object; infinite and missing numbers are null."""
     log, service, gaps = found.log, found.service, np.diff(found.log.times)
     out: dict[str, Any] = {
-        "log": {"form": log.form, "columns": log.columns_of, "requests": len(log), "origin": log.origin, "span_s": log.span,
-                "resolution_s": log.resolution, "told": list(log.told)},
-        "arrivals": {"kind": found.kind, "rate": len(log) / log.span, "peak_over_mean": peak_over_mean(found),
+        "log": {"form": log.form, "columns": log.columns_of, "requests": len(log), "origin": log.origin,
+                "span_s": log.span, "resolution_s": log.resolution, "told": list(log.told)},
+        "arrivals": {"kind": found.kind, "rate": len(log) / log.span, "busiest_minute_rate": busiest(log),
                      "cv_of_gaps": float(gaps.std() / gaps.mean()), "pieces": len(found.found.counts),
                      "edges_s": found.found.edges.tolist(), "rates": found.found.rates.tolist(),
                      "poisson": None if found.poisson is None else found.poisson._asdict(), "tried": found.tried},
@@ -189,13 +204,6 @@ def numbers(found: Fit) -> dict[str, Any]:
         "warned": found.warned,
     }  # fmt: skip
     return dict(_finite(out))
-
-
-def peak_over_mean(found: Fit) -> float:
-    """The busiest of the sixtieths of a log over their mean [1]."""
-    n = int(np.clip(len(found.log) // 20, 1, 60))
-    counts = np.histogram(found.log.times, np.linspace(0, found.log.span, n + 1))[0]
-    return float(counts.max() / counts.mean())
 
 
 def _finite(value: Any) -> Any:

@@ -18,7 +18,7 @@ from backwater.components.source import Listed, Source
 from backwater.components.trace import Trace
 from backwater.components.workers import Workers
 from backwater.distributions import Constant, Law, Linear
-from backwater.experiments.fit.arrivals import dispersion, scales
+from backwater.experiments.fit.arrivals import STEPS, dispersion, scales
 from backwater.outcome import JOB
 from backwater.quantile import fill
 from backwater.run import Run
@@ -53,7 +53,11 @@ class Band(NamedTuple):
         """Low, middle and high: one more replication lies outside with this chance, at each x."""
         even = self._even(self.simulated)
         middle, half = even.mean(axis=0), self._half(even, chance)
-        bounds = [np.maximum(middle - half, 0.0), middle, middle + half] if self.root else [middle - half, middle, middle + half]
+        bounds = (
+            [np.maximum(middle - half, 0.0), middle, middle + half]
+            if self.root
+            else [middle - half, middle, middle + half]
+        )
         low, mid, high = (part**2 if self.root else np.exp(part) for part in bounds)
         return low, mid, high
 
@@ -63,7 +67,7 @@ class Band(NamedTuple):
         return np.asarray(t_factor(n, 1 - chance) * even.std(axis=0, ddof=1) * math.sqrt(1 + 1 / n))
 
     def off(self, chance: float = CHANCE) -> float:
-        """How far the log is outside at the worst place, in half widths of the interval that holds at all x at once [1].
+        """How far the log is outside at the worst place, in half widths of the interval for all x at once [1].
 
         At most 1 is within. Source of all at once: Bonferroni.
         """
@@ -93,7 +97,7 @@ def replications(requests: int) -> int:
 
 def judge_arrivals(times: Array, span: float, source: Source, seed: int) -> Judgement:
     """Compare the times of a log [s] with what a source sends in as long a time."""
-    edges = np.linspace(0.0, span, int(np.clip(len(times) // 20, 4, 60)) + 1)
+    edges = bins(len(times), span)
     lengths = scales(times, span)
     rows = [_numbers(each, span, edges, lengths) for each in _logs(source, span, len(times), seed)]
     data = _numbers(times, span, edges, lengths)
@@ -104,6 +108,14 @@ def judge_arrivals(times: Array, span: float, source: Source, seed: int) -> Judg
         "gaps": Band(LEVELS, data[1], together[1]),
         "dispersion": Band(lengths, data[2], together[2]),
     }, len(rows))  # fmt: skip
+
+
+def bins(requests: int, span: float) -> Array:
+    """Edges of the bins in which counts are compared [s]: steps of a clock, about 60, of 20 requests or more."""
+    least = max(span / 90, 20 * span / requests)
+    step = next((step for step in STEPS if step >= least), span)
+    n = int(span / step + 1e-9)
+    return np.asarray(np.arange(n + 1) * step if n >= 4 else np.linspace(0.0, span, 5), np.float64)
 
 
 def _numbers(times: Array, span: float, edges: Array, lengths: Array) -> tuple[Array, Array, Array]:

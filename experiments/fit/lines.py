@@ -95,7 +95,7 @@ def lines_of(path: Path) -> Iterator[str | None]:
     """The lines of a file that hold anything; None for one that is too long to be a request."""
     try:
         with opened(path) as file:
-            buffered = io.BufferedReader(file, 1 << 20) if isinstance(file, gzip.GzipFile) else file  # type: ignore[arg-type]
+            buffered = io.BufferedReader(file, 1 << 20) if isinstance(file, gzip.GzipFile) else file
             while line := buffered.readline(LONGEST):
                 if len(line) == LONGEST and not line.endswith(b"\n"):
                     while (line := buffered.readline(LONGEST)) and not line.endswith(b"\n"):
@@ -200,12 +200,14 @@ def _csv(path: Path, lines: list[str]) -> Form:
     numeric = [name for n, name in enumerate(columns) if all(_NUMBER.match(row[n]) for row in rows)]
 
     def read(names: list[str]) -> tuple[Columns, int]:
-        kept: dict[str, Any] = {"usecols": [columns.index(name) for name in names], "names": columns}
+        kept: dict[str, Any] = {
+            "usecols": [columns.index(name) for name in names], "names": columns, "dtype": str, "index_col": False,
+            "on_bad_lines": "warn", "encoding_errors": "replace", "skipinitialspace": True,
+        }  # fmt: skip
         try:
             with opened(path) as file, warnings.catch_warnings(record=True) as said:
                 warnings.simplefilter("always")
-                frame = pd.read_csv(file, sep=delimiter, header=None, skiprows=int(named), dtype=str, index_col=False,
-                                    on_bad_lines="warn", encoding_errors="replace", skipinitialspace=True, **kept)  # fmt: skip
+                frame = pd.read_csv(file, sep=delimiter, header=None, skiprows=int(named), **kept)
         except (pd.errors.ParserError, EOFError, OSError) as error:
             reason = str(error).strip().splitlines()[-1]
             raise ScenarioError("LOG", f"must be a CSV file that can be read to its end: {reason}", str(path)) from None

@@ -33,7 +33,9 @@ KNOWN = {
 IDS = {"idempotencykey", "requestid", "jobid", "messageid", "id"}  # the same one again is the same request again
 SECONDS = {"upstream_time", "request_time", "target_processing_time"}  # of formats that define them
 # A unit at the end of a column's name: duration_ms, "latency (s)", elapsedMs.
-_UNIT = re.compile(r"(?:[\s_.\[(-]+(ns|us|µs|ms|s|sec|secs|seconds|millis|msec|micros|nanos)[\])]?|(?<=[a-z])(Ns|Us|Ms))$")
+_UNIT = re.compile(
+    r"(?:[\s_.\[(-]+(ns|us|µs|ms|s|sec|secs|seconds|millis|msec|micros|nanos)[\])]?|(?<=[a-z])(Ns|Us|Ms))$"
+)
 _UNITS = {"secs": "s", "seconds": "s", "millis": "ms", "msec": "ms", "micros": "us", "nanos": "ns"}
 _FAILED = re.compile(
     r"time.?out|timed|error|fail|reject|unavailable|deadline|exhausted|overload|^false$|^5\d\d|^429|^408|^499", re.I
@@ -130,9 +132,11 @@ def read_log(path: str | Path, asked: Asked = Asked(), seed: int = 1) -> Log:  #
     if "status" in names:
         parts["failed"] = _failures(columns[names["status"]])[good][order]
     spare = [name for name in form.numeric if name not in names.values()]
-    numbers = {name: _floats(columns[name])[good][order] for name in dict.fromkeys([*(formula.per if formula else ()), *spare])}
+    numbers = {
+        name: _floats(columns[name])[good][order] for name in dict.fromkeys([*(formula.per if formula else ()), *spare])
+    }
     return Log(form=form.name, columns_of=names, origin=origin, times=times, span=span, resolution=found.resolution,
-               numbers=numbers, formula=formula, told=tuple(told), warned=tuple([*warned, *_hint(form, names, asked)]),
+               numbers=numbers, formula=formula, told=tuple(told), warned=(*warned, *_hint(form, names, asked)),
                **parts)  # fmt: skip
 
 
@@ -167,7 +171,9 @@ def _choose(form: Form, asked: Asked, formula: Linear | None) -> tuple[dict[str,
             if taken:
                 names[role] = called[taken[0]]
     if "time" not in names:
-        raise ScenarioError("--time", f"must name the column of times: the log has {', '.join(form.columns)}", shown=False)
+        raise ScenarioError(
+            "--time", f"must name the column of times: the log has {', '.join(form.columns)}", shown=False
+        )
     if "service" in names and "service" not in units:
         unit = _unit_of(names["service"])
         must = f"must have a unit, such as {names['service']}:ms: nobody can tell 30 s from 30 ms"

@@ -45,12 +45,12 @@ def moments(values: Any, column: str, unit: str | None = None) -> Moments:
     """
     series = pd.Series(values)
     if pd.api.types.is_datetime64_any_dtype(series):
-        ns, good, told, warned = _stamps(pd.DatetimeIndex(series)), np.asarray(series.notna()), ["dates"], []
-        return Moments(ns, good, True, _resolution(ns[good]), told, warned)
+        ns, good = _stamps(pd.DatetimeIndex(series)), np.asarray(series.notna())
+        return Moments(ns, good, True, _resolution(ns[good]), ["dates"], [])
+    warned: list[str] = []
     numbers = pd.to_numeric(series, errors="coerce")
     if numbers.notna().mean() > 0.5:
         ns, good, dated, told = _numbers(series, numbers.to_numpy(np.float64), column, unit)
-        warned = []
     else:
         ns, good, told, warned = _dates(series)
         dated = True
@@ -111,7 +111,8 @@ def _dates(series: Any) -> tuple[Ints, Flags, list[str], list[str]]:
     index = pd.DatetimeIndex(parsed)
     ns, good = _stamps(index)[codes], np.asarray(index.notna())[codes]
     known = sorted({zone.replace("UTC", "Z") for zone, ok in zip(zones, index.notna(), strict=True) if ok})
-    told, warned = ["dates and times"], []
+    told = ["dates and times"]
+    warned: list[str] = []
     if known == [""]:
         told = ["dates and times without a zone, taken as UTC"]
         _clock_change(ns[good], warned)
@@ -134,8 +135,8 @@ def _clock_change(ns: Ints, warned: list[str]) -> None:
     back = np.flatnonzero((steps < -3300) & (steps > -3700))
     if len(back) == 1 and (steps[steps < 0] > -3300).sum() < len(steps) / 100:
         warned.append(
-            f"times go back by {human(-steps[back[0]], 'time')} once, after line {back[0] + 1}: a local clock that left "
-            "summer time? That hour then counts twice; write times of UTC"
+            f"times go back by {human(-steps[back[0]], 'time')} once, after line {back[0] + 1}: a local clock that "
+            "left summer time? That hour then counts twice; write times of UTC"
         )
 
 

@@ -33,8 +33,8 @@ class Retries(NamedTuple):
     def policy(self) -> Retry | None:
         """A retry that pauses alike; None where nobody retried.
 
-        The jitter is the one whose coefficient of variation is nearest to that of the first pauses; base and factor follow
-        from the means, the cap from the longest pause.
+        The jitter is the one whose coefficient of variation is nearest to that of the first pauses; base and factor
+        follow from the means, the cap from the longest pause.
         """
         if not self.pauses:
             return None
@@ -44,8 +44,9 @@ class Retries(NamedTuple):
         base = max(mean / JITTER[jitter][1], 1e-6)
         factor = float(self.pauses[1].mean()) / max(mean, 1e-9) if len(self.pauses) > 1 else 2.0
         cap = max(max(float(part.max()) for part in self.pauses), base)
+        share = float(self.again.sum()) / self.chances
         return Retry(base=base, factor=min(max(factor, 1.0), 100.0), cap=cap, jitter=jitter,
-                     max_attempts=max(self.attempts, 2), retry_probability=min(float(self.again.sum()) / self.chances, 1.0))  # fmt: skip
+                     max_attempts=max(self.attempts, 2), retry_probability=min(share, 1.0))  # fmt: skip
 
 
 def find_retries(log: Log, window: float) -> Retries | None:

@@ -54,7 +54,11 @@ def arrivals(kind: str, parts: Parts, folder: Path) -> Table | None:
         states = two_states(found)
         if states is None:
             return None
-        return {"kind": "mmpp", "rates": [text(r, "rate") for r in states[0]], "sojourns": [text(s, "time") for s in states[1]]}
+        return {
+            "kind": "mmpp",
+            "rates": [text(r, "rate") for r in states[0]],
+            "sojourns": [text(s, "time") for s in states[1]],
+        }
     columns = _columns(log)
     _write(folder / "arrivals.csv", {"time": log.times, **columns})
     table: Table = {"kind": "trace", "file": "arrivals.csv", "time": "time", "columns": list(columns)}
@@ -78,7 +82,9 @@ def _profile(found: Pieces, folder: Path) -> Table:
 
 def _columns(log: Log) -> dict[str, Any]:
     """The numeric columns that every request has, the duration among them."""
-    columns = {name: part for name, part in log.numbers.items() if np.isfinite(part).all() and name not in ("time", "service")}
+    columns = {
+        name: part for name, part in log.numbers.items() if np.isfinite(part).all() and name not in ("time", "service")
+    }
     if log.service is not None and log.formula is None and np.isfinite(log.service).all():
         columns["service"] = log.service
     return columns
@@ -90,7 +96,7 @@ def _write(path: Path, columns: dict[str, Any]) -> None:
 
 def write(kind: str, parts: Parts, folder: Path, name: str) -> Scenario:
     """Write ``scenario.toml`` and what it refers to; the scenario as read back."""
-    log, service = parts.log, parts.service
+    log = parts.log
     source = arrivals(kind, parts, folder)
     assert source is not None  # kinds that a log does not allow are not chosen
     law, why = _law(source, parts, folder)
@@ -100,17 +106,22 @@ def write(kind: str, parts: Parts, folder: Path, name: str) -> Scenario:
         "name": f"{name}, {'replayed' if kind == 'replay' else 'resampled'}",
         "arrivals": source,
         "workers": {"count": count, "service": law},
-        "notes": {"arrivals": f"{said}: {KINDS.get(kind, 'as recorded')}", "workers.service": why, "workers.count": whence},
+        "notes": {
+            "arrivals": f"{said}: {KINDS.get(kind, 'as recorded')}",
+            "workers.service": why,
+            "workers.count": whence,
+        },
     }
     policy = None if parts.retries is None else parts.retries.policy
     if policy is not None:
         assert parts.retries is not None
         table["client"] = {"retry": policy.plain()}
-        table["notes"]["client.retry"] = f"from {int(parts.retries.again.sum()):,} retries in the log, folded into their jobs"
+        table["notes"]["client.retry"] = (
+            f"from {int(parts.retries.again.sum()):,} retries in the log, folded into their jobs"
+        )
     table["run"] = {"horizon": text(log.span, "time"), "replications": 1 if kind == "replay" else 10}
     path = folder / "scenario.toml"
     path.write_text(tomli_w.dumps(table), "utf-8")
-    del service
     return files.load(path)
 
 
@@ -132,13 +143,18 @@ def _law(source: Table, parts: Parts, folder: Path) -> tuple[Any, str]:
 USUALLY = "It may hold time spent waiting"
 
 
+def busiest(log: Log) -> float:
+    """The rate in the busiest minute [1/s]; that of the whole log where it is shorter."""
+    width = min(60.0, log.span)
+    whole = max(int(log.span / width), 1)
+    return float(np.histogram(log.times, np.arange(whole + 1) * width)[0].max() / width)
+
+
 def _workers(parts: Parts) -> tuple[int, str]:
     """How many workers, and where that is from."""
     if parts.workers is not None:
         return parts.workers, "as given"
-    log = parts.log
-    bin_ = min(60.0, log.span)
-    peak = float(np.bincount((log.times / bin_).astype(np.int64)).max() / bin_)
+    peak = busiest(parts.log)
     count = max(math.ceil(peak * parts.service.mean / BUSY), 1)
     rate = human(peak, "rate")
     return count, f"a placeholder: the busiest minute, {rate}, keeps {human(BUSY, 'share')} of them busy (Little's law)"

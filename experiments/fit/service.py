@@ -40,7 +40,9 @@ class Hyper:
     def logpdf(self, x: Array) -> Array:
         """Log of the density."""
         with np.errstate(divide="ignore"):
-            return np.asarray(np.logaddexp(*(np.log(p / m) - x / m for p, m in zip(self.shares, self.means, strict=True))))
+            return np.asarray(
+                np.logaddexp(*(np.log(p / m) - x / m for p, m in zip(self.shares, self.means, strict=True)))
+            )
 
     def cdf(self, x: Array) -> Array:
         """Chance of at most x."""
@@ -210,7 +212,7 @@ def fit_service(values: Array, wanted: str | None = None, seed: int = 1) -> Serv
         why = f"the nearest law, {best.name}, is refused (p {human(p)}, distance {human(best.distance)})"
         told.append("as asked" if wanted else f"{why}: the durations themselves are drawn")
         return Service(values, "empirical", None, p, tuple(found), tuple(told))
-    told.append(f"{best.name} has the least Akaike criterion, p {human(p)} by {BOOTSTRAP} bootstraps" if best is found[0]
+    told.append(f"{best.name} has the least Akaike criterion, p {human(p)} by bootstrap" if best is found[0]
                 else f"{best.name} as asked, p {human(p)}; {found[0].name} would be nearer")  # fmt: skip
     return Service(values, best.name, best.law, p, tuple(found), tuple(told))
 
@@ -281,6 +283,6 @@ def queueing(times: Array, service: Array) -> str:
 
 
 USUAL = (
-    "durations of an access log or a dashboard usually hold time spent waiting; a service time is what a worker is busy "
-    "for. Measure it in the worker, or under little load"
+    "durations of an access log or a dashboard usually hold time spent waiting; a service time is what a worker is "
+    "busy for. Measure it in the worker, or under little load"
 )

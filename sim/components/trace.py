@@ -1,5 +1,4 @@
-"""Recorded arrivals: rows of a CSV file, as they are, or put together anew from pieces; thinned or taken more than once.
-"""
+"""Recorded arrivals: rows of a CSV file, as they are or put together anew; thinned, or taken more than once."""
 
 from __future__ import annotations
 
@@ -72,7 +71,9 @@ class Trace(Listed):
         check(self.batch == 1, "batch", self.batch, "must be 1: a trace has one row per job")
         _ = self.times, self.values
         if self.resample is not None:
-            must = f"must be above 0 and at most the {self._span:g} s that the trace lasts, in at most {PIECES:,} pieces"
+            must = (
+                f"must be above 0 and at most the {self._span:g} s that the trace lasts, in at most {PIECES:,} pieces"
+            )
             check(self._span / PIECES <= self.resample <= self._span, "resample", self.resample, must)
         if self.within is not None:
             check(self.resample is not None, "within", self.within, "has no meaning without resample")
