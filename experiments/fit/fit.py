@@ -25,6 +25,8 @@ from backwater.experiments.fit.service import ACCEPTED, FAMILIES, USUAL, Service
 from backwater.scenario import Scenario
 from backwater.units import human
 
+# Of a large log, sources that are Poisson at whatever rate are not tried where requests are so far from that.
+LARGE, FAR, POISSON = 200_000, 0.1, ("profile", "mmpp")
 ASSUMED = 0.1  # mean service time of a log that tells none [s]
 
 
@@ -59,7 +61,7 @@ class Fit:
     poisson   the test of Poisson within the pieces; None where it has too few requests
     service   service times
     kind      the kind of source
-    tried     every source that was judged, by kind: how far it is off [1]
+    tried     every source that was judged, by kind
     judged    the scenario beside the log
     scenario  as written
     """
@@ -70,7 +72,7 @@ class Fit:
     poisson: Poissonness | None
     service: Service
     kind: str
-    tried: dict[str, float]
+    tried: dict[str, Judgement]
     judged: Judgement
     scenario: Scenario
 
@@ -113,11 +115,11 @@ def fit(path: str | Path, folder: Path, asked: Asked = Asked(), options: Options
     kind, tried = _choose(parts, poisson, options)
     scenario = write(kind, parts, folder, Path(path).name)
     source = scenario.producers[0].source
-    judged = judge_arrivals(log.times, log.span, source, options.seed)
+    judged = tried[kind] if kind in tried else judge_arrivals(log.times, log.span, source, options.seed)
     if len(parts.service.values):
         band = judge_service(parts.service.values, scenario.service_law(0), source, options.seed)
         judged = Judgement({**judged.bands, "service": band}, judged.replications)
-    return Fit(log, retries, found, poisson, parts.service, kind, {**tried, kind: judged.worst}, judged, scenario)
+    return Fit(log, retries, found, poisson, parts.service, kind, {**tried, kind: judged}, judged, scenario)
 
 
 def _service(log: Log, options: Options) -> Service:
@@ -143,8 +145,8 @@ def _service(log: Log, options: Options) -> Service:
     return Service(np.empty(0), "exponential", law, math.nan, (), (told,), (warned,))
 
 
-def _choose(parts: Parts, poisson: Poissonness | None, options: Options) -> tuple[str, dict[str, float]]:
-    """The kind of source, and how far those tried are off: the simplest that is like the log, else the nearest.
+def _choose(parts: Parts, poisson: Poissonness | None, options: Options) -> tuple[str, dict[str, Judgement]]:
+    """The kind of source, and what was tried: the simplest that is like the log, else the nearest.
 
     Where Poisson arrivals at the fitted rate are not refused, nothing else is tried.
     """
@@ -159,19 +161,20 @@ def _choose(parts: Parts, poisson: Poissonness | None, options: Options) -> tupl
         return kind, {}
     if poisson is None or poisson.p >= ACCEPTED:
         return "profile", {}
-    tried: dict[str, float] = {}
+    tried: dict[str, Judgement] = {}
     with tempfile.TemporaryDirectory() as there:
         folder = Path(there)
-        for kind in KINDS:
-            table = arrivals(kind, parts, folder)
+        hopeless = POISSON if len(parts.log) > LARGE and poisson.distance > FAR else ()
+        for kind in (kind for kind in KINDS if kind not in hopeless):
+            table = arrivals(kind, parts, folder, alone=True)
             if table is None:
                 continue
             whole = files.from_table({"arrivals": _placed(table, folder), "workers": {"service": "1 us"}})
             source = whole.producers[0].source
-            tried[kind] = judge_arrivals(parts.log.times, parts.log.span, source, options.seed).worst
-            if tried[kind] <= 1:
+            tried[kind] = judge_arrivals(parts.log.times, parts.log.span, source, options.seed)
+            if tried[kind].worst <= 1:
                 return kind, tried
-    return min(tried, key=lambda kind: tried[kind]), tried
+    return min(tried, key=lambda kind: tried[kind].worst), tried
 
 
 def _placed(table: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -189,7 +192,8 @@ def numbers(found: Fit) -> dict[str, Any]:
         "arrivals": {"kind": found.kind, "rate": len(log) / log.span, "busiest_minute_rate": busiest(log),
                      "cv_of_gaps": float(gaps.std() / gaps.mean()), "pieces": len(found.found.counts),
                      "edges_s": found.found.edges.tolist(), "rates": found.found.rates.tolist(),
-                     "poisson": None if found.poisson is None else found.poisson._asdict(), "tried": found.tried},
+                     "poisson": None if found.poisson is None else found.poisson._asdict(),
+                     "tried": {kind: judged.worst for kind, judged in found.tried.items()}},
         "service": {"law": service.name, "mean_s": service.mean, "p": service.p, "told": list(service.told),
                     "candidates": [{"law": c.name, "aic": c.aic, "distance": c.distance, **part_table(c.law)}
                                    for c in service.candidates]},

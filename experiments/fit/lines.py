@@ -11,6 +11,7 @@ import io
 import json
 import re
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -44,10 +45,12 @@ _ACCESS = re.compile(
     r'^(?:\S+:\d+ )?(?P<client>\S+) \S+ [^\[]{0,200}\[(?P<time>[^\]]{10,40})\] "(?P<request>(?:[^"\\]|\\.)*)" '
     rf"(?P<status>\d{{3}}|-) (?P<bytes>\d+|-)(?: {_QUOTED} {_QUOTED})?(?P<rest>.*)$"
 )
-# nginx: $request_time has milliseconds; Apache's %D is a whole number.
-_REQUEST_TIME = re.compile(r'(?:^|\s)(?:(?:rt|request_time)=)?"?(\d+\.\d{3,6})"?(?=\s|$)')
-_UPSTREAM_TIME = re.compile(r'(?:urt|upstream_response_time)="?(\d+\.\d+)')
-_TRAILING = re.compile(r"(?:^|\s)(\d+)\s*$")
+# What servers add at the end. nginx: $request_time has milliseconds; Apache's %D is a whole number.
+_ADDED = {
+    "request_time": re.compile(r'(?:^|\s)(?:(?:rt|request_time)=)?"?(\d+\.\d{3,6})"?(?=\s|$)'),
+    "upstream_time": re.compile(r'(?:urt|upstream_response_time)="?(\d+\.\d+)'),
+    "trailing": re.compile(r"(?:^|\s)(\d+)\s*$"),
+}
 # AWS Application Load Balancer: type, time of the answer, balancer, client, target, three times [s], status.
 _BALANCER = re.compile(
     r"^(?:https?|h2|wss?|grpcs) (?P<time>\d{4}-\d\d-\d\dT\S+) \S+ (?P<client>\S+?)(?::\d+)? \S+ "
@@ -119,40 +122,32 @@ def _gather(path: Path, names: list[str], row_of: Callable[[str], Any]) -> tuple
             broken += 1
             continue
         for name, add in adders:
-            add(row.get(name))
+            add(row[name])
     return columns, broken
 
 
 def _access(path: Path, lines: list[str]) -> Form:
+    rests = [match["rest"] for line in lines if (match := _ACCESS.match(line)) is not None]
+    more = [name for name, told in _ADDED.items() if sum(bool(told.search(rest)) for rest in rests) > len(rests) / 2]
+
     def row_of(line: str) -> Any:
         match = _ACCESS.match(line.rstrip("\r\n"))
-        return None if match is None else _with_rest(match.groupdict())
+        if match is None or not more:
+            return match
+        return {**match.groupdict(), **{name: _first(_ADDED[name].search(match["rest"])) for name in more}}
 
-    rows = [row for row in map(row_of, lines) if row is not None]
-    more = [n for n in ("request_time", "upstream_time", "trailing") if sum(n in r for r in rows) > len(rows) / 2]
     name = "an access log with request times" if "request_time" in more else "an access log"
     columns = ["client", "time", "request", "status", "bytes", *more]
     return Form(name, columns, ["bytes", *more], "request_time" in more, lambda names: _gather(path, names, row_of))
 
 
-def _with_rest(row: dict[str, Any]) -> dict[str, Any]:
-    """A line's fields with the times that a server adds at its end."""
-    rest = row.pop("rest")
-    if rest.strip():
-        for name, pattern in (
-            ("upstream_time", _UPSTREAM_TIME),
-            ("request_time", _REQUEST_TIME),
-            ("trailing", _TRAILING),
-        ):
-            if found := pattern.search(rest):
-                row[name] = found[1]
-    return row
+def _first(match: re.Match[str] | None) -> str | None:
+    return None if match is None else match[1]
 
 
 def _balancer(path: Path, lines: list[str]) -> Form:
     def row_of(line: str) -> Any:
-        match = _BALANCER.match(line)
-        return None if match is None else match.groupdict()
+        return _BALANCER.match(line)
 
     columns = list(_BALANCER.groupindex)
     numeric = [name for name in columns if name.endswith("_time")]
@@ -177,7 +172,7 @@ def _json_row(line: str) -> dict[str, Any] | None:
         return None
     for name in [name for name, value in row.items() if isinstance(value, dict)]:
         row |= {f"{name}.{inner}": value for inner, value in row.pop(name).items()}
-    return row
+    return defaultdict(lambda: None, row)
 
 
 def _is_number(value: Any) -> bool:

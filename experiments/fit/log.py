@@ -14,7 +14,7 @@ import pandas as pd
 from backwater.distributions import Linear
 from backwater.errors import ScenarioError, check, nearest
 from backwater.experiments.fit.lines import Form, sniff
-from backwater.experiments.fit.moments import Moments, moments
+from backwater.experiments.fit.moments import Moments, moments, texts_of
 from backwater.units import TIME, human, parse, units_required
 
 Array = npt.NDArray[np.float64]
@@ -257,11 +257,11 @@ def _floats(values: Any) -> Array:
 
 def _durations(values: Any, unit: str) -> Array:
     """Seconds; a text with a unit of its own is read as such."""
-    series = pd.Series(values)
+    series = pd.Series(values, dtype=object)
     numbers = _floats(series) * TIME[unit]
     own = np.isnan(numbers) & np.asarray(series.notna())
     if own.any():
-        codes, texts = pd.factorize(series[own].astype(str))
+        codes, texts = texts_of(series[own])
         numbers[own] = np.array([_or_nan(text) for text in texts])[codes]
     return numbers
 
@@ -289,11 +289,10 @@ def _checked(service: Array, told: list[str]) -> Array:
 
 def _failures(values: Any) -> Flags:
     """Server errors, 429, 408, 499 and what is called so; -1 and 0 are the answers of clients that heard none."""
-    codes, texts = pd.factorize(pd.Series(values).astype(str))
+    codes, texts = texts_of(values)
     said = [bool(_FAILED.search(text.strip().strip('"'))) or text.strip() in ("-1", "0", "0.0", "-") for text in texts]
-    return np.asarray(np.array([*said, False])[codes])
+    return np.asarray(np.array(said)[codes])
 
 
 def _codes(values: Any, good: Flags, order: Any) -> Ints:
-    codes, _ = pd.factorize(pd.Series(values).astype(str))
-    return np.asarray(codes[good][order], np.int64)
+    return np.asarray(texts_of(values)[0][good][order], np.int64)

@@ -43,13 +43,14 @@ def moments(values: Any, column: str, unit: str | None = None) -> Moments:
 
     Raises ScenarioError where less than half of the values are times.
     """
-    series = pd.Series(values)
+    series = pd.Series(values, dtype=object) if isinstance(values, list) else pd.Series(values)
     if pd.api.types.is_datetime64_any_dtype(series):
         ns, good = _stamps(pd.DatetimeIndex(series)), np.asarray(series.notna())
         return Moments(ns, good, True, _resolution(ns[good]), ["dates"], [])
     warned: list[str] = []
-    numbers = pd.to_numeric(series, errors="coerce")
-    if numbers.notna().mean() > 0.5:
+    few = series.iloc[:: max(len(series) // 1000, 1)]
+    if pd.to_numeric(few, errors="coerce").notna().mean() > 0.5:
+        numbers = pd.to_numeric(series, errors="coerce")
         ns, good, dated, told = _numbers(series, numbers.to_numpy(np.float64), column, unit)
     else:
         ns, good, told, warned = _dates(series)
@@ -99,7 +100,7 @@ def _rounded(ns: Ints, size: float) -> Ints:
 
 def _dates(series: Any) -> tuple[Ints, Flags, list[str], list[str]]:
     """Each text is parsed once, however many lines share it."""
-    codes, texts = pd.factorize(series.astype(str))
+    codes, texts = texts_of(series)
     apache = sum(bool(_APACHE.match(text)) for text in texts[:100]) > len(texts[:100]) / 2
     zones = [match[1] if (match := _ZONE.search(text)) else "" for text in texts]
     if apache:
@@ -121,6 +122,12 @@ def _dates(series: Any) -> tuple[Ints, Flags, list[str], list[str]]:
     elif len(known) > 1:
         told = [f"dates and times of the zones {', '.join(known[:4])}, taken to UTC"]
     return ns, good, told, warned
+
+
+def texts_of(values: Any) -> tuple[Ints, list[str]]:
+    """For each value the number of its text, and the texts, each once; what is missing has the text "None"."""
+    codes, kinds = pd.factorize(np.asarray(values, dtype=object), use_na_sentinel=False)
+    return np.asarray(codes, np.int64), [str(None) if each != each else str(each) for each in kinds]
 
 
 def _stamps(index: Any) -> Ints:

@@ -54,7 +54,7 @@ def _poisson(found: Fit) -> str:
 
 def _kind(found: Fit) -> str:
     said = KINDS.get(found.kind, "the log as recorded")
-    others = [f"{kind} {human(off)}" for kind, off in found.tried.items() if kind != found.kind]
+    others = [f"{kind} {human(judged.worst)}" for kind, judged in found.tried.items() if kind != found.kind]
     return f"{said}" + (f"; off by more (1 is like the log): {', '.join(others)}" if others else "")
 
 

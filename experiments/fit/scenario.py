@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import tomli_w
 
@@ -27,8 +28,11 @@ KINDS = {
     "pieces": "the log put together anew from pieces of it",
 }
 WRITTEN = 40  # steps of a rate that stand in the scenario itself; more go into a file beside it
+DRAWN = 100_000  # values that a law draws from, at most
+DIGITS = 9  # of a second, in files
 BUSY = 0.7  # share of the workers that the busiest minute occupies, where nobody says how many there are
 Table = dict[str, Any]
+Array = npt.NDArray[np.float64]
 
 
 class Parts(NamedTuple):
@@ -42,13 +46,16 @@ class Parts(NamedTuple):
     workers: int | None
 
 
-def arrivals(kind: str, parts: Parts, folder: Path) -> Table | None:
-    """The source as a file's table, its data written beside it; None where the log does not allow this kind."""
+def arrivals(kind: str, parts: Parts, folder: Path, *, alone: bool = False) -> Table | None:
+    """The source as a file's table, its data written beside it; None where the log does not allow this kind.
+
+    ``alone``: for when requests come, without what else is known of them.
+    """
     log, found = parts.log, parts.found
     if kind == "profile":
         return _profile(found, folder)
     if kind == "renewal":
-        _write(folder / "gaps.csv", {"gap": np.diff(log.times)})
+        _write(folder / "gaps.csv", {"gap": _fewer(np.diff(log.times))})
         return {"kind": "renewal", "gap": {"kind": "empirical", "file": "gaps.csv", "column": "gap", "unit": "1 s"}}
     if kind == "mmpp":
         states = two_states(found)
@@ -59,7 +66,7 @@ def arrivals(kind: str, parts: Parts, folder: Path) -> Table | None:
             "rates": [text(r, "rate") for r in states[0]],
             "sojourns": [text(s, "time") for s in states[1]],
         }
-    columns = _columns(log)
+    columns = {} if alone else _columns(log)
     _write(folder / "arrivals.csv", {"time": log.times, **columns})
     table: Table = {"kind": "trace", "file": "arrivals.csv", "time": "time", "columns": list(columns)}
     if kind == "pieces":
@@ -91,7 +98,14 @@ def _columns(log: Log) -> dict[str, Any]:
 
 
 def _write(path: Path, columns: dict[str, Any]) -> None:
-    pd.DataFrame(columns).to_csv(path, index=False, float_format="%.10g")
+    pd.DataFrame({name: np.round(part, DIGITS) for name, part in columns.items()}).to_csv(path, index=False)
+
+
+def _fewer(values: Array) -> Array:
+    """Values to draw from; of very many, the means of equal groups of them, put in order: alike but in the tail."""
+    if len(values) <= DRAWN:
+        return values
+    return np.array([part.mean() for part in np.array_split(np.sort(values), DRAWN)])
 
 
 def write(kind: str, parts: Parts, folder: Path, name: str) -> Scenario:
@@ -136,7 +150,7 @@ def _law(source: Table, parts: Parts, folder: Path) -> tuple[Any, str]:
         return {"kind": "linear", "per": {"service": "1 s"}}, f"the duration of each request. {USUALLY}"
     if service.law is not None:
         return part_table(service.law), said
-    _write(folder / "service.csv", {"service": service.values})
+    _write(folder / "service.csv", {"service": _fewer(service.values)})
     return {"kind": "empirical", "file": "service.csv", "column": "service", "unit": "1 s"}, said
 
 
