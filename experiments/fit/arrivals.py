@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-CELLS = 6000  # between which the rate may change, at most
+CELLS = 16_000  # between which the rate may change, at most
 FALSE = 0.01  # chance of one change too many in a log without any
 # Steps of clocks [s], so that what changes on the minute changes between two cells.
 STEPS = [m * 10.0**k for k in range(-9, 0) for m in (1, 2, 5)]

@@ -190,26 +190,33 @@ def _csv(path: Path, lines: list[str]) -> Form:
     columns = first if named else [str(n) for n in range(1, len(first) + 1)]
     twice = next((name for name in columns if columns.count(name) > 1), None)
     check(twice is None, "LOG", twice, f"must name each column once: {path}")
+    # pandas takes the number of fields from the first line that it sees, and skips lines of more.
+    lead = next((n for n, row in enumerate(rows[named:]) if len(row) == len(columns)), 0)
+    skipped = _blank_lines(path) + named + lead
     rows = [row for row in rows[named:] if len(row) == len(columns)]
     check(rows, "LOG", str(path), "must hold a line of requests of as many fields as its first line")
     numeric = [name for n, name in enumerate(columns) if all(_NUMBER.match(row[n]) for row in rows)]
 
     def read(names: list[str]) -> tuple[Columns, int]:
-        kept: dict[str, Any] = {
-            "usecols": [columns.index(name) for name in names], "names": columns, "dtype": str, "index_col": False,
-            "on_bad_lines": "warn", "encoding_errors": "replace", "skipinitialspace": True,
-        }  # fmt: skip
+        kept = [columns.index(name) for name in names]
         try:
             with opened(path) as file, warnings.catch_warnings(record=True) as said:
                 warnings.simplefilter("always")
-                frame = pd.read_csv(file, sep=delimiter, header=None, skiprows=int(named), **kept)
+                frame = pd.read_csv(file, sep=delimiter, header=None, skiprows=skipped, usecols=kept, dtype=str,
+                                    on_bad_lines="warn", encoding_errors="replace", skipinitialspace=True)  # fmt: skip
         except (pd.errors.ParserError, EOFError, OSError) as error:
             reason = str(error).strip().splitlines()[-1]
             raise ScenarioError("LOG", f"must be a CSV file that can be read to its end: {reason}", str(path)) from None
         broken = sum(str(each.message).count("Skipping line") for each in said)
-        return {name: frame[name] for name in names}, broken
+        return {name: frame[n] for name, n in zip(names, kept, strict=True)}, broken + lead
 
     return Form("CSV", columns, numeric, False, read)
+
+
+def _blank_lines(path: Path) -> int:
+    """How many lines before the first one that holds anything."""
+    with opened(path) as file:
+        return next((n for n, line in enumerate(file) if line.strip(b"\xef\xbb\xbf\r\n\t ")), 0)
 
 
 def _steadiness(lines: list[str], sign: str) -> float:

@@ -196,7 +196,9 @@ def fit_service(values: Array, wanted: str | None = None, seed: int = 1) -> Serv
     rng = np.random.default_rng(seed)
     if values.std() <= 1e-9 * values.mean() or len(values) < 10:
         if len(values) >= 10 and values.mean() > 0:
-            return Service(values, "constant", Constant(value=_time(values.mean())), math.nan, (), ("all are equal",))
+            return Service(
+                values, "constant", Constant(value=_time(np.median(values))), math.nan, (), ("all are equal",)
+            )
         return Service(values, "empirical", None, math.nan, (), (f"{len(values)} durations are too few to fit a law",))
     told: list[str] = []
     sample = values if len(values) <= MOST else rng.choice(values, MOST, replace=False)
