@@ -63,28 +63,38 @@ def arrivals(kind: str, parts: Parts, folder: Path, *, alone: bool = False) -> T
             return None
         return {
             "kind": "mmpp",
-            "rates": [text(r, "rate") for r in states[0]],
-            "sojourns": [text(s, "time") for s in states[1]],
+            "rates": [_rate(r) for r in states[0]],
+            "sojourns": [_when(s) for s in states[1]],
         }
     columns = {} if alone else _columns(log)
     _write(folder / "arrivals.csv", {"time": log.times, **columns})
     table: Table = {"kind": "trace", "file": "arrivals.csv", "time": "time", "columns": list(columns)}
     if kind == "pieces":
         length, within = length_of_pieces(log.times, log.span)
-        table |= {"resample": text(length, "time"), "repeat": True}
-        table |= {} if within is None else {"within": text(within, "time")}
+        table |= {"resample": _when(length), "repeat": True}
+        table |= {} if within is None else {"within": _when(within)}
     return table
 
 
 def _profile(found: Pieces, folder: Path) -> Table:
     if len(found.counts) == 1:
-        return {"kind": "poisson", "rate": text(float(found.rates[0]), "rate")}
+        return {"kind": "poisson", "rate": _rate(float(found.rates[0]))}
     rates = np.append(found.rates, found.rates[-1])  # of the last point nothing is used: there it starts again
     if len(found.counts) <= WRITTEN:
-        points = [[text(t, "time"), text(r, "rate")] for t, r in zip(found.edges, rates, strict=True)]
+        points = [[_when(t), _rate(r)] for t, r in zip(found.edges, rates, strict=True)]
         return {"kind": "profile", "points": points, "repeat": True}
     _write(folder / "rates.csv", {"time": found.edges, "rate": rates})
     return {"kind": "profile", "file": "rates.csv", "repeat": True}
+
+
+def _rate(rate: float) -> Any:
+    """Six digits: more than any log can tell."""
+    return text(float(f"{rate:.6g}"), "rate")
+
+
+def _when(time: float) -> Any:
+    """To the microsecond."""
+    return text(round(float(time), 6), "time")
 
 
 def _columns(log: Log) -> dict[str, Any]:
@@ -133,7 +143,7 @@ def write(kind: str, parts: Parts, folder: Path, name: str) -> Scenario:
         table["notes"]["client.retry"] = (
             f"from {int(parts.retries.again.sum()):,} retries in the log, folded into their jobs"
         )
-    table["run"] = {"horizon": text(log.span, "time"), "replications": 1 if kind == "replay" else 10}
+    table["run"] = {"horizon": _when(log.span), "replications": 1 if kind == "replay" else 10}
     path = folder / "scenario.toml"
     path.write_text(tomli_w.dumps(table), "utf-8")
     return files.load(path)

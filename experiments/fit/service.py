@@ -132,15 +132,20 @@ def _pareto(x: Array) -> Any:
 def _pareto_law(found: Any) -> Law:
     (alpha, span), least = found.args, found.kwds["scale"]
     cap = span * least
-    return Pareto(mean=_time(pareto_moment(1, least, alpha, cap)), alpha=alpha, cap=_time(cap))
+    return Pareto(mean=_time(pareto_moment(1, least, alpha, cap)), alpha=_six(alpha), cap=_time(cap))
 
 
 def _time(seconds: float) -> str:
-    return f"{float(seconds)!r} s"
+    return f"{float(seconds):.6g} s"
+
+
+def _six(value: float) -> float:
+    """Six digits: more than any log can tell."""
+    return float(f"{value:.6g}")
 
 
 def _two(kind: Any) -> Callable[[Any], Law]:
-    return lambda found: kind(mean=_time(found.mean()), cv=float(found.std() / found.mean()))
+    return lambda found: kind(mean=_time(found.mean()), cv=_six(found.std() / found.mean()))
 
 
 FAMILIES = {
@@ -148,7 +153,7 @@ FAMILIES = {
     "lognormal": Family(2, _lognormal, _two(LogNormal)),
     "gamma": Family(2, _gamma, _two(Gamma)),
     "weibull": Family(2, _weibull, _two(Weibull)),
-    "hyperexponential": Family(2, _hyper, lambda found: HyperExponential(mean=_time(found.mean_), cv=found.cv)),
+    "hyperexponential": Family(2, _hyper, lambda found: HyperExponential(mean=_time(found.mean_), cv=_six(found.cv))),
     "pareto": Family(3, _pareto, _pareto_law),
 }
 
