@@ -9,7 +9,7 @@ from scipy.stats import binom, kstest, norm
 
 import backwater as bw
 from backwater import random
-from backwater.experiments.fit import buckets
+from backwater.experiments.fit import buckets, scenario
 from backwater.experiments.fit.arrivals import pieces, poisson_test, two_states
 from backwater.experiments.fit.judge import judge_arrivals
 from backwater.experiments.fit.log import Asked, read_log
@@ -128,6 +128,7 @@ class TestService:
         ends = np.maximum.accumulate(times - np.concatenate([[0], np.cumsum(service)[:-1]])) + np.cumsum(service)
         assert "They hold time spent waiting" in queueing(times, ends - times)
         assert queueing(times, service) == ""
+        assert queueing(times, np.full(5000, 2.0)) == ""
 
     def test_buckets_give_back_the_law_that_filled_them(self, tmp_path):
         values, bounds = np.sort(drawn(LAWS["lognormal"], 20_000)), np.geomspace(0.005, 2.5, 11)
@@ -264,3 +265,14 @@ class TestPutTogether:
     def test_what_makes_no_sense_is_refused(self, fields, line, tmp_path):
         with pytest.raises(bw.ScenarioError, match=line):
             self.trace(tmp_path, **fields)
+
+
+def test_of_very_many_values_so_many_stand_for_all():
+    values = np.random.default_rng(1).exponential(1.0, 250_003)
+    few = scenario.fewer(values)
+    assert len(few) == scenario.DRAWN
+    assert abs(few.mean() - values.mean()) < 0.05 * values.std() / math.sqrt(len(values))  # groups differ by one value
+    levels = np.array([0.01, 0.5, 0.99])
+    error = np.sqrt(levels / (1 - levels) / len(values))  # of a quantile of an exponential: far more than what is lost
+    assert (np.abs(np.quantile(few, levels) - np.quantile(values, levels)) < 0.1 * error).all()
+    assert scenario.fewer(values[:9]).tolist() == values[:9].tolist()

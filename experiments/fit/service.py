@@ -275,7 +275,7 @@ def queueing(times: Array, service: Array) -> str:
     times, service = times[good], service[good]
     under_way = np.arange(len(times)) - np.searchsorted(np.sort(times + service), times, side="right")
     check(len(times), "--service", 0, "must hold durations")
-    if len(times) < 50 or under_way.min() == under_way.max():
+    if len(times) < 50 or under_way.min() == under_way.max() or service.min() == service.max():
         return ""
     rank, p = spearmanr(under_way, service)
     if not (rank > 0.05 and p < 1e-3):
