@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from backwater.errors import BackwaterError, ScenarioError, check, nearest
-from backwater.experiments import cli_compare, cli_plan, cli_run, cli_stress, cli_theory
+from backwater.experiments import cli_compare, cli_fit, cli_plan, cli_run, cli_stress, cli_theory
 from backwater.experiments.cli_words import (
     Horizon,
     Replications,
@@ -39,6 +39,7 @@ app.add_typer(cli_stress.app)
 app.add_typer(cli_compare.app)
 app.add_typer(cli_plan.app)
 app.add_typer(cli_theory.app)
+app.add_typer(cli_fit.app)
 
 
 @app.command("list")

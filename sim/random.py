@@ -37,6 +37,7 @@ REPAIR = 23  # how long the repair after that takes
 START_UP = 24  # how long a worker takes to start up (source 0; job: the worker; index: its start-ups before)
 HEDGE = 26  # how long a client waits before it hedges (index: the number of the attempt sent last)
 RANK = 34  # the rank that a rule of one's own gives an attempt (index: the attempt's number)
+RESAMPLE = 36  # from where in a trace a piece is taken (job: the pass; index: the piece)
 
 SEEDS = 2**64  # seeds are 0 .. 2**64 - 1
 REPLICATIONS = 2**32

@@ -12,6 +12,23 @@ import backwater as bw
 from backwater.distributions import Mixture
 
 
+def traces(recorded: dict, linear: dict, sized: dict) -> dict[str, bw.Scenario]:
+    """Recorded arrivals: once, again, thinned, more than once, two of them, put together anew."""
+    return {
+        "trace": one(bw.Trace(**recorded), linear),
+        "trace, again and thinned": one(bw.Trace(**recorded, repeat=True, scale=0.7), linear, jobs=sized,
+                                        queue={"memory": {**DISK, "limit": "150 B"}}),
+        "trace, taken more than once": one(bw.Trace(**recorded, scale=2.3, unit="500 ms"), linear, 2, jobs=sized,
+                                           workers={"demand": "attempt"}),
+        "trace, again": one(bw.Trace(**recorded, repeat=True), linear, client={"attempt_timeout": "4 s"}),
+        "trace, put together anew": one(bw.Trace(**recorded, repeat=True, scale=1.3, resample="5 s",
+                                        within="6 s"), linear),
+        "two traces, again": bw.Scenario(
+            arrivals={"one": bw.Trace(**recorded, repeat=True, scale=0.4), "two": bw.Trace(**recorded, unit="300 ms",
+                      repeat=True)}, workers={"count": 2, "service": linear}, queue={"capacity": 3}),
+    }  # fmt: skip
+
+
 def sources(folder: Path) -> dict[str, bw.Scenario]:
     """One per kind of source."""
     times = folder / "trace.csv"
@@ -34,15 +51,7 @@ def sources(folder: Path) -> dict[str, bw.Scenario]:
                       queue={"capacity": 1}),
         "profile, steps": one(bw.Profile(points=[("0 s", "1/s"), ("10 s", "6/s"), ("20 s", "0/s")]), "300 ms"),
         "profile, lines, again": one(bw.Profile(file=str(rates), shape="linear", repeat=True), "200 ms"),
-        "trace": one(bw.Trace(**recorded), linear),
-        "trace, again and thinned": one(bw.Trace(**recorded, repeat=True, scale=0.7), linear, jobs=sized,
-                                        queue={"memory": {**DISK, "limit": "150 B"}}),
-        "trace, taken more than once": one(bw.Trace(**recorded, scale=2.3, unit="500 ms"), linear, 2, jobs=sized,
-                                           workers={"demand": "attempt"}),
-        "trace, again": one(bw.Trace(**recorded, repeat=True), linear, client={"attempt_timeout": "4 s"}),
-        "two traces, again": bw.Scenario(
-            arrivals={"one": bw.Trace(**recorded, repeat=True, scale=0.4), "two": bw.Trace(**recorded, unit="300 ms",
-                      repeat=True)}, workers={"count": 2, "service": linear}, queue={"capacity": 3}),
+        **traces(recorded, linear, sized),
         "mmpp": one(bw.MMPP(rates=("1/s", "9/s"), sojourns=("4 s", "1 s")), "300 ms", 2, queue={"capacity": 4}),
         "mmpp, three states, one silent": one(bw.MMPP(rates=("0/s", "3/s", "8/s"), sojourns=("2 s", "3 s", "500 ms"),
                                               scale=1.4), "300 ms", faults=LOADS),

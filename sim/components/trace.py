@@ -1,4 +1,4 @@
-"""Recorded arrivals: rows of a CSV file, thinned or taken more than once to change their rate."""
+"""Recorded arrivals: rows of a CSV file, as they are or put together anew; thinned, or taken more than once."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from backwater.jit import allocating
 from backwater.tables import read_columns, read_rows
 from backwater.units import Time
 
+PIECES = 100_000  # of a trace that is resampled, at most
 _SHIFTED = re.compile(r":\d\d(\.\d+)?\s*[+-](?!00:?00$)\d\d:?\d\d$")
 
 
@@ -48,7 +49,12 @@ class Trace(Listed):
     time     name of the column with the time of arrival: ISO date and time, or a number in ``unit`` [s]
     columns  names of numeric columns that ``Linear`` laws may use
     repeat   start again after the last row, one mean gap later
-    The first row comes at time 0. ``scale`` thins the trace or takes rows more than once; it is not sped up.
+    resample each pass is put together anew from pieces of about this length, taken from anywhere with replacement [s]
+    within   pieces are taken from at most so far from their own place [s]; so the rate over the day stays
+    The first row comes at time 0, except where it is put together anew. ``scale`` thins the trace or takes rows more
+    than once; it is not sped up.
+    Source of ``resample``: Politis and Romano, "A circular block-resampling procedure for stationary data", 1992; of
+    ``within``: Paparoditis and Politis, "Local block bootstrap", C. R. Acad. Sci. Paris 335, 2002.
     """
 
     kind: Literal["trace"] = "trace"
@@ -57,12 +63,27 @@ class Trace(Listed):
     columns: tuple[str, ...] = ()
     unit: Time = 1.0
     repeat: bool = False
+    resample: Time | None = None
+    within: Time | None = None
 
     @model_validator(mode="after")
     def _readable(self) -> Trace:
         check(self.batch == 1, "batch", self.batch, "must be 1: a trace has one row per job")
         _ = self.times, self.values
+        if self.resample is not None:
+            must = (
+                f"must be above 0 and at most the {self._span:g} s that the trace lasts, in at most {PIECES:,} pieces"
+            )
+            check(self._span / PIECES <= self.resample <= self._span, "resample", self.resample, must)
+        if self.within is not None:
+            check(self.resample is not None, "within", self.within, "has no meaning without resample")
+            check(self.within > 0, "within", self.within, "must be above 0")
         return self
+
+    @property
+    def _span(self) -> float:
+        """How long a pass lasts [s]."""
+        return float(self.times[-1] + self.gaps[-1])
 
     @cached_property
     def times(self) -> Array:
@@ -104,9 +125,29 @@ class Trace(Listed):
         """
         if turn and not self.repeat:
             return np.empty(0), np.empty(0, np.int64)
-        gaps = self.gaps
-        rows, delays = thin(gaps, scale, *address, turn * len(gaps))
-        return turn * (self.times[-1] + gaps[-1]) + self.times[rows] + delays, rows
+        times, gaps, taken = self.times, self.gaps, None
+        if self.resample is not None:
+            times, taken = self._put_together(turn, *address)
+            gaps = np.diff(times, append=self._span)
+        at, delays = thin(gaps, scale, *address, turn * len(self.times))
+        return turn * self._span + times[at] + delays, at if taken is None else taken[at]
+
+    def _put_together(self, turn: int, seed: np.uint64, replication: int, source: int) -> tuple[Array, Any]:
+        """Times [s] and rows of a pass made of pieces of the trace, which is taken to be a circle.
+
+        Pieces are equally long, so each row is taken once in the mean, and the rate stays what it is.
+        """
+        span, wrapped = self._span, np.concatenate([self.times, self.times + self._span])
+        pieces = max(round(span / float(self.resample or span)), 1)
+        length, parts = span / pieces, []
+        far = span / 2 if self.within is None else min(self.within, span / 2)
+        for piece in range(pieces):
+            u = random.uniform(seed, replication, source, turn, random.RESAMPLE, piece)
+            start = (piece * length + (2 * u - 1) * far) % span
+            first, last = np.searchsorted(wrapped, [start, start + length])
+            parts.append((piece * length + (wrapped[first:last] - start), np.arange(first, last) % len(self.times)))
+        times = np.minimum(np.concatenate([part[0] for part in parts]), span)
+        return np.maximum.accumulate(times), np.concatenate([part[1] for part in parts])
 
     @property
     def may_end(self) -> bool:
@@ -114,7 +155,7 @@ class Trace(Listed):
 
     @property
     def own_rate(self) -> float:
-        return float(len(self.times) / (self.times[-1] + self.gaps[-1]))
+        return len(self.times) / self._span
 
 
 def _iso(file: str, texts: list[str]) -> Array:

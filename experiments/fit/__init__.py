@@ -1,0 +1,1 @@
+"""From a real log to a scenario: read it, fit arrivals and service times, judge the fit by what it simulates."""
