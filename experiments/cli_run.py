@@ -129,3 +129,42 @@ def _write(result: Any, folder: Path) -> None:
     result.summary.to_csv(folder / "summary.csv", index=False)
     result.replications.to_csv(folder / "replications.csv", index=False)
     (folder / "manifest.json").write_text(json.dumps(result.manifest, indent=1), "utf-8")
+
+
+@app.command()
+def rare(
+    what: What, changes: Set = None, horizon: Horizon = None,
+    warmup: Annotated[str | None, typer.Option(help="time before which nothing counts")] = None, seed: Seed = None,
+    precision: Annotated[str, typer.Option(help="half of the 95 % interval over the estimate")] = "30 %",
+    budget: Annotated[int, typer.Option(help="replications, at most")] = 1000,
+    parallel: Annotated[int | None, typer.Option(help="threads; all cores unless given")] = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """The 503 ratio of a bounded queue where 503s are too rare to be seen: runs are split as they come closer to it."""
+    from backwater.experiments.splitting import loss
+    from backwater.units import human, parse, units_required
+
+    scenario, plan = read(what, changes, {"horizon": horizon, "warmup": warmup, "seed": seed})
+    with units_required():
+        wide = parse(precision, "share")
+    try:
+        with Bar("replications", budget) as bar:
+            found = loss(scenario, plan, precision=wide, most=budget, parallel=parallel,
+                         progress=lambda done, _: bar.to(done))  # fmt: skip
+    except KeyboardInterrupt:
+        err.print("Stopped.")
+        raise typer.Exit(130) from None
+    value, low, high, n = found.found
+    if as_json:
+        told = {"rejection_ratio": value, "ci_low": low, "ci_high": high, "replications": n} | {
+            name: getattr(found, name) for name in ("thresholds", "splits", "attempts")
+        }
+        print(json.dumps(told, allow_nan=False))
+        return
+    out.print(f"503 ratio: {value:.3g} (95 %: {low:.3g} .. {high:.3g}), from {n} replications.", soft_wrap=True)
+    if found.precision > wide:
+        out.print(f"NOT as precise as asked ({precision}): the budget ended.", soft_wrap=True)
+    out.print(
+        f"Split at {', '.join(map(str, found.thresholds)) or 'no length'} waiting; {human(found.attempts)} attempts "
+        f"simulated, where plain runs would need {human(found.plain)} or more.", soft_wrap=True,
+    )  # fmt: skip

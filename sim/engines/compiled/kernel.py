@@ -30,8 +30,8 @@ from backwater.measure import cross
 from backwater.outcome import COMPLETED, DROPPED, REJECTED, UNFINISHED
 
 # Why a kernel returns: nothing is left to happen, the next event is too late, its share of events is done, room is
-# needed, a trace needs its next pass, the number waiting has left its band.
-ENDED, LATER, PAUSED, ROOM, PASS, CROSSED = range(6)
+# needed, a trace needs its next pass.
+ENDED, LATER, PAUSED, ROOM, PASS = range(5)
 
 
 @inner
@@ -255,27 +255,6 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
             return ENDED
         if state.refill != NONE:
             return PASS
-    return PAUSED
-
-
-@kernel
-def climb(world, until, low, high, events, visits):  # type: ignore[no-untyped-def]
-    """As ``run``, but also until fewer than ``low`` or no fewer than ``high`` attempts wait.
-
-    visits  how often so many came to wait, counted on
-    """
-    state = world.state[0]
-    before = state.waiting
-    for _ in range(events):
-        code = run(world, until, 1)
-        now = state.waiting
-        for n in range(before + 1, now + 1):
-            visits[min(n, len(visits) - 1)] += 1
-        before = now
-        if now < low or now >= high:
-            return CROSSED if code == PAUSED else code
-        if code != PAUSED:
-            return code
     return PAUSED
 
 

@@ -49,7 +49,7 @@ def _draw_classes(world, source, first):  # type: ignore[no-untyped-def]
             its.demand[n] = quantile(numbers, its.demand[n], law.service)
 
 
-@compiled
+@inner
 def redraw(world):  # type: ignore[no-untyped-def]
     """Draw anew what was drawn ahead, as the plan's replication now says."""
     for source in range(world.plan[0].sources):

@@ -26,23 +26,23 @@ from backwater.scenario import Scenario
 
 LIVE_JOBS = 5_000_000  # a live job takes about 0.4 kB here
 EVENTS = 400_000  # that happen before Python looks up: some tens of milliseconds
-_SLOTS = 256  # at the start
+SLOTS = 256  # at the start
 
 
 class System:
     """A replication in progress."""
 
-    def __init__(self, scenario: Scenario, run: Run, replication: int) -> None:
+    def __init__(self, scenario: Scenario, run: Run, replication: int, slots: int = SLOTS) -> None:
         self.scenario, self.run, self.replication = scenario, run, replication
         deadlines = [math.inf if job.deadline is None else job.deadline for job in scenario.jobs.values()]
         self.fold = Fold(run, np.array(deadlines), scenario.workers.at_first)
         base = layout(scenario)
         plan = for_run(base, run, replication, self.fold.records)
-        self.world = _new_world(base, plan, self.fold)
+        self.world = _new_world(base, plan, self.fold, slots)
         self.traces = {n: p.source for n, p in enumerate(scenario.producers) if isinstance(p.source, Listed)}
         self.passes = {n: (0, np.empty(0), np.empty(0, np.int64)) for n in self.traces}
         self.own = base.own
-        self.outgrown = (_SLOTS, 0.0)  # the room that jobs or attempts last outgrew, and when [s]
+        self.outgrown = (slots, 0.0)  # the room that jobs or attempts last outgrew, and when [s]
 
     def go(self, halt: Event | None = None) -> Outcome:
         """Run to the end, or until ``halt`` is set: then raises KeyboardInterrupt."""
@@ -181,13 +181,13 @@ class System:
         return outcome
 
 
-def _new_world(base: Layout, plan: w.Records, fold: Fold) -> w.World:
+def _new_world(base: Layout, plan: w.Records, fold: Fold, slots: int) -> w.World:
     sources, workers, at_first = len(base.senders), int(plan["workers"][0]), int(plan["at_first"][0])
     state, drawn, idle = alone(1, w.STATE), alone(sources, w.DRAWN), alone(workers, np.int64)
     timeouts, levels = alone(2 * sources, w.TIMEOUTS), alone(base.levels, w.LEVEL)
     for name in ("oldest", "newest", "evicted", "last_evicted", "refill", "first_outside", "last_outside"):
         state[name] = w.NONE
-    state["free_jobs"] = state["free_attempts"] = _SLOTS
+    state["free_jobs"] = state["free_attempts"] = slots
     state["arrived"] = -plan["backlog"]  # whose jobs do not count among those that a run asks for
     state["idle"] = state["called"] = at_first
     idle[:] = np.arange(workers)
@@ -209,10 +209,10 @@ def _new_world(base: Layout, plan: w.Records, fold: Fold) -> w.World:
     return w.World(
         plan=plan, senders=base.senders, kinds=base.kinds, numbers=base.numbers, trace_times=np.empty(0),
         trace_rows=np.empty(0, np.int64), state=state, sources=flows, timeouts=timeouts,
-        drawn=drawn, jobs=w.slots(_SLOTS, w.LIVE_JOB), attempts=w.slots(_SLOTS, w.LIVE_ATTEMPT), levels=levels,
+        drawn=drawn, jobs=w.slots(slots, w.LIVE_JOB), attempts=w.slots(slots, w.LIVE_ATTEMPT), levels=levels,
         idle=idle, workers=pool, faults=broken, gates=gates,
-        line=np.zeros(_SLOTS, np.int64), tags=np.zeros(1 + len(fold.books.deadlines)), arrivals=w.calendar(sources),
-        calendar=w.calendar(2 * _SLOTS), books=fold.books,
+        line=np.zeros(slots, np.int64), tags=np.zeros(1 + len(fold.books.deadlines)), arrivals=w.calendar(sources),
+        calendar=w.calendar(2 * slots), books=fold.books,
         turned_away=w.turned_away(), attempt_rows=attempt_rows, job_rows=job_rows,
     )  # fmt: skip
 
