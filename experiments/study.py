@@ -35,7 +35,9 @@ def sampled(sweep: Sweep) -> list[dict[str, Any]]:
     experiment = sweep.experiment
     assert isinstance(experiment, Experiment)
     points = {point.place: point for point in experiment.points()}
-    run = experiment.run.model_copy(update={"replications": 1, "sample": sweep.end / SAMPLES, "windows": {}})
+    run = experiment.run.model_copy(
+        update={"replications": 1, "sample": float(sweep.ends.flat[0]) / SAMPLES, "windows": {}}
+    )
     for index in around(curve):
         place = (*curve.place[: curve.along], index, *curve.place[curve.along + 1 :])
         scenario = points[place].scenario

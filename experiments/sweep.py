@@ -37,7 +37,8 @@ class Sweep:
     """The finished grid of an experiment.
 
     numbers    of every point, shape (axes..., case, classes, windows, metrics, 3 + replications), as in ``Cell``
-    end, jobs  when the longest run of the first point ended [s]; how many jobs were simulated
+    ends       when the longest run of each point ended [s], shape (axes..., case)
+    jobs       how many were simulated
     data       Dataset: a variable per metric, dims (axes..., case, class, window, replication)
     estimates  Dataset: the same metrics, dims (axes..., case, class, window, bound): estimate, ci_low, ci_high (95 %)
     """
@@ -48,14 +49,14 @@ class Sweep:
     classes: list[str]
     windows: list[str]
     numbers: Array
-    end: float
+    ends: Array
     jobs: int
     manifest: dict[str, Any]
     store: Store | None = None
 
     def cell(self, place: tuple[int, ...]) -> Cell:
         """One point: index along each axis, then of the case."""
-        return Cell(self.metrics, self.classes, self.windows, self.numbers[place], self.end)
+        return Cell(self.metrics, self.classes, self.windows, self.numbers[place], float(self.ends[place]))
 
     @cached_property
     def data(self) -> xr.Dataset:
@@ -95,7 +96,7 @@ class _Table:
         self.experiment, self.axes = experiment, points[0].axes
         self.shape = (*(len(axis.values) for axis in self.axes), len(experiment.cases))
         self.first: Cell | None = None
-        self.numbers: Array = np.empty(0)
+        self.numbers, self.ends = np.empty(0), np.full(self.shape, np.nan)
         self.done = self.jobs = 0
 
     def put(self, points: list[Point], cell: Cell) -> None:
@@ -106,7 +107,7 @@ class _Table:
             if cell.metrics != self.first.metrics:
                 must = f"must give the metrics {', '.join(self.first.metrics)} at every point"
                 raise RuleError(f"the model {must} (got {', '.join(cell.metrics)} at {point.where})")
-            self.numbers[point.place] = cell.numbers
+            self.numbers[point.place], self.ends[point.place] = cell.numbers, cell.end
         self.done += len(points)
         self.jobs += cell.jobs * len(points)
 
@@ -114,9 +115,9 @@ class _Table:
         """The grid, once every point is there."""
         cell = self.first
         assert cell is not None
-        self.numbers.flags.writeable = False
+        self.numbers.flags.writeable = self.ends.flags.writeable = False
         labels = cell.metrics, cell.classes, cell.windows
-        return Sweep(self.experiment, self.axes, *labels, self.numbers, cell.end, self.jobs, manifest, store)
+        return Sweep(self.experiment, self.axes, *labels, self.numbers, self.ends, self.jobs, manifest, store)
 
 
 def sweep(

@@ -93,7 +93,7 @@ def test_a_figure_shows_each_metric_against_each_field(tmp_path):
         "design": experiment.design.model_copy(update={"points": 8}),
     })  # fmt: skip
     done = study(small, tmp_path)
-    (name, _, figure), *_ = draw_all(done, [])
+    (name, _, figure), *_ = draw_all(done, [], {})
     assert name == "space"
     assert [axis.get_xlabel() for axis in figure.axes[-3:]] == ["queue.capacity", "queue.memory.limit", "load"]
     assert len(figure.axes) in (9, 12)  # 503s, failures and latency; and spill, where anything is spilled

@@ -83,7 +83,7 @@ def test_a_design_of_a_function_is_drawn_field_by_field():
     over = {"x": {"from": 1, "to": 100, "spacing": "log"}, "step": {"from": 0.0, "to": 2.0}}
     done = bw.sweep(walk, bw.Design(kind="sobol", points=8, over=over), replications=2)
     assert done.data["length"].dims[0] == "point"
-    (_, _, figure), = draw_all(done, [])  # fmt: skip
+    (_, _, figure), = draw_all(done, [], {})  # fmt: skip
     assert len(figure.axes) == 2 * 2
 
 
