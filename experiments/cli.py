@@ -15,18 +15,14 @@ from rich.table import Table
 from backwater.errors import BackwaterError, ScenarioError, check
 from backwater.experiments import cli_compare, cli_fit, cli_plan, cli_run, cli_stress, cli_sweep, cli_theory
 from backwater.experiments.cli_words import (
-    Horizon,
-    Replications,
     Seed,
     Set,
-    Warmup,
     What,
     err,
     out,
     read,
     settings,
 )
-from backwater.experiments.progress import Bar
 
 app = typer.Typer(
     help="Simulate queues that back up: 503s against latency against memory spill.",

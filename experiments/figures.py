@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MultipleLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from backwater.experiments.against import Theories, told
 from backwater.experiments.curves import MOST, Curve, around, curves, main_axis, middle, numeric, value
@@ -82,7 +82,7 @@ def _x(axis: Axes, sweep: Sweep) -> None:
             FuncFormatter(lambda v, _: human(v) if not along.unit else value_label(v, along.unit))
         )
     elif (x == x.round()).all():
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel(AXIS_LABELS.get(along.name, along.name + (f" [{along.unit}]" if along.unit else "")))
 
 
