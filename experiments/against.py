@@ -11,7 +11,7 @@ from backwater.experiments.sweep import Cell, Sweep
 from backwater.experiments.theory import Answer, Theory, theory
 from backwater.experiments.theory.settling import LENGTH, WARMUP, relaxation
 from backwater.run import Run
-from backwater.statistics import Estimate, at_level, simultaneous
+from backwater.statistics import at_level, simultaneous
 
 COMPARED = (
     "rejection_ratio", "failure_ratio", "attempts_per_job", "cancelled_ratio", "timeout_ratio", "utilization",
