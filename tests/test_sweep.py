@@ -88,7 +88,7 @@ def test_a_sweep_killed_in_the_middle_resumes_to_the_same_dataset(files):
     process = subprocess.Popen(
         [*words, str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    for _ in range(600):
+    for _ in range(2400):  # kernels may have to be compiled first
         if Store(out).count() >= 5:
             break
         time.sleep(0.05)
