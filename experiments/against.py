@@ -6,11 +6,12 @@ import math
 from typing import NamedTuple
 
 from backwater.experiments.curves import Curve, value
+from backwater.experiments.experiment import Experiment
 from backwater.experiments.sweep import Cell, Sweep
 from backwater.experiments.theory import Answer, Theory, theory
 from backwater.experiments.theory.settling import LENGTH, WARMUP, relaxation
 from backwater.run import Run
-from backwater.statistics import Estimate, at_level, simultaneous
+from backwater.statistics import at_level, simultaneous
 
 COMPARED = (
     "rejection_ratio", "failure_ratio", "attempts_per_job", "cancelled_ratio", "timeout_ratio", "utilization",
@@ -57,7 +58,9 @@ class Against(NamedTuple):
 
 
 def theories(sweep: Sweep) -> Theories:
-    """What is known at each point, by its place; of the first ``POINTS`` points."""
+    """What is known at each point, by its place; of the first ``POINTS`` points, and of no model of one's own."""
+    if not isinstance(sweep.experiment, Experiment):
+        return {}
     return {point.place: theory(point.scenario, most=STATES) for point in sweep.experiment.points()[:POINTS]}
 
 
@@ -80,9 +83,10 @@ def against(sweep: Sweep, known: Theories) -> Against:
 
     All intervals together hold with a chance of ``LEVEL``: Bonferroni.
     """
+    assert isinstance(sweep.experiment, Experiment)
     run, left, chosen = sweep.experiment.run, dict[str, int](), []
     for point in sweep.experiment.points():
-        cell, found = sweep.cells[point.place], known.get(point.place)
+        cell, found = sweep.cell(point.place), known.get(point.place)
         exact = {answer.metric: answer for answer in found.exact} if found is not None else {}
         if not exact:
             why = "have no exact answer" if found is not None else f"are beyond the first {POINTS}"
@@ -94,7 +98,7 @@ def against(sweep: Sweep, known: Theories) -> Against:
         if why:
             left[why] = left.get(why, 0) + 1
             continue
-        times = run.replications * (cell["end"] - run.warmup) / settles
+        times = run.replications * (cell.end - run.warmup) / settles
         where = ", ".join(
             f"{axis.name} = {value(axis, index)}" for axis, index in zip(sweep.axes, point.place, strict=False)
         ) + (f", {point.label['case']}" if len(sweep.experiment.cases) > 1 else "")
@@ -111,7 +115,7 @@ def _unsteady(run: Run, cell: Cell, settles: float) -> str:
         return "have one replication, so no interval"
     if not run.warmup:
         return "have no warm-up, and start empty"
-    short = run.warmup < WARMUP * settles or cell["end"] - run.warmup < LENGTH * settles
+    short = run.warmup < WARMUP * settles or cell.end - run.warmup < LENGTH * settles
     return "are too short, or their warm-up is, for the steady state" if short else ""
 
 
@@ -123,11 +127,9 @@ def _often(name: str, exact: float, times: float) -> bool:
 
 def _compare(place: tuple[int, ...], where: str, cell: Cell, answer: Answer, level: float) -> Comparison | None:
     """One comparison; None where the runs have no such value, or nothing is left to chance and both say the same."""
-    row = next((row for row in cell["rows"] if row[:3] == [answer.metric, "all", "all"]), None)
-    if row is None or any(number is None or math.isnan(number) for number in row[3]):
+    found = cell.estimate(answer.metric)
+    if math.isnan(found.value + found.low + found.high):
         return None
-    estimate, low, high = row[3]
-    found = Estimate(estimate, low, high, sum(not (each is None or math.isnan(each)) for each in row[4]))
     if found.n < 2 or (found.low == found.high == answer.value):
         return None
     wide = at_level(found, level)

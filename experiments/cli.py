@@ -1,5 +1,5 @@
-"""The command line: ``backwater list``, ``show``, ``check``, ``steps``, ``sweep``, ``report``; the other commands have
-modules of their own."""
+"""The command line: ``backwater list``, ``show``, ``check``, ``steps``, ``report``; the other commands have modules of
+their own."""
 
 from __future__ import annotations
 
@@ -12,23 +12,17 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from backwater.errors import BackwaterError, ScenarioError, check, nearest
-from backwater.experiments import cli_compare, cli_fit, cli_plan, cli_run, cli_stress, cli_theory
+from backwater.errors import BackwaterError, ScenarioError, check
+from backwater.experiments import cli_compare, cli_fit, cli_plan, cli_run, cli_stress, cli_sweep, cli_theory
 from backwater.experiments.cli_words import (
-    Horizon,
-    Replications,
     Seed,
     Set,
-    Warmup,
     What,
-    axis,
-    command,
     err,
     out,
     read,
     settings,
 )
-from backwater.experiments.progress import Bar
 
 app = typer.Typer(
     help="Simulate queues that back up: 503s against latency against memory spill.",
@@ -36,6 +30,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(cli_run.app)
 app.add_typer(cli_stress.app)
+app.add_typer(cli_sweep.app)
 app.add_typer(cli_compare.app)
 app.add_typer(cli_plan.app)
 app.add_typer(cli_theory.app)
@@ -127,57 +122,6 @@ def steps(
         source = f"{names[event.source]} " if len(names) > 2 or scenario.queue.backlog else ""
         attempt = f" attempt {event.attempt}" if event.attempt else ""
         print(f"{event.time:.3f} {source}job {event.job}{attempt}: {event.what}")
-
-
-@app.command()
-def sweep(
-    what: Annotated[str, typer.Argument(metavar="EXPERIMENT | SCENARIO", help="a file or a name")],
-    over: Annotated[list[str] | None, typer.Option(
-        "--over", metavar="PATH=LOW..HIGH:POINTS[:log] | PATH=V1,V2,...", help="an axis; may be repeated")] = None,
-    changes: Set = None, horizon: Horizon = None, warmup: Warmup = None, replications: Replications = None,
-    seed: Seed = None,
-    folder: Annotated[Path | None, typer.Option("--out", help="keep finished points there")] = None,
-    parallel: Annotated[int | None, typer.Option(help="threads; all cores unless given")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="take up what a stopped sweep has finished")] = False,
-) -> None:  # fmt: skip
-    """Run a grid of scenarios on all cores; finished points are kept, so a stopped sweep can go on."""
-    from backwater.experiments.study import study
-    from backwater.units import units_required
-
-    run_flags = {"horizon": horizon, "warmup": warmup, "replications": replications, "seed": seed}
-    with units_required():
-        experiment = _experiment(what, over, changes, {k: v for k, v in run_flags.items() if v is not None})
-    folder = folder or Path("results") / Path(what).stem
-    points = len(experiment.points())
-    try:
-        with Bar("points", points) as bar:
-            done = study(experiment, folder, parallel=parallel, resume=resume, progress=bar.to, command=command())
-    except KeyboardInterrupt:
-        err.print(f"Stopped. {folder} keeps what was finished; the same command with --resume goes on.", soft_wrap=True)
-        raise typer.Exit(130) from None
-    out.print(f"{points} points, {done.jobs:,} jobs, in {folder}. Next: backwater report {folder}")
-
-
-def _experiment(what: str, over: list[str] | None, changes: list[str] | None, flags: dict[str, Any]) -> Any:
-    from backwater.experiments.experiment import Experiment, is_experiment, load_experiment, read_scenario, shipped
-    from backwater.models import MODELS
-    from backwater.run import Run
-
-    is_file = bool(Path(what).suffix) or Path(what).exists()
-    names = [*shipped(), *MODELS]
-    check(
-        is_file or what in names, "experiment", what, f"must be an experiment, a model or a file{nearest(what, names)}"
-    )
-    if is_experiment(what):
-        experiment = load_experiment(what)
-        scenario, carried, axes = experiment.scenario, experiment.run.plain(), dict(experiment.sweep)
-        rest = {"question": experiment.question, "cases": experiment.cases, "observed": experiment.observed}
-    else:
-        check(over, "--over", None, "must be given: at least one axis PATH=LOW..HIGH:POINTS")
-        scenario, carried = read_scenario(what)
-        axes, rest = {}, {}
-    axes |= dict(axis(text) for text in over or [])
-    return Experiment(scenario=scenario.with_(settings(changes)), run=Run(**{**carried, **flags}), sweep=axes, **rest)
 
 
 @app.command()

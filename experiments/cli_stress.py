@@ -73,7 +73,7 @@ def stress(
     folder = folder or Path("results") / f"stress-{Path(what).stem}"
     store = Store(folder)
     lab = Lab(store, parallel)
-    store.begin(resume=resume)
+    store.begin(resume=resume, experiment={"stress": scenario.plain()})
     try:
         with Bar("settings", test.settings) as bar:
             lab.progress = lambda: bar.to(bar.done + 1)

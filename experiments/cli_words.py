@@ -84,6 +84,17 @@ def axis(text: str) -> tuple[str, Any]:
     return path.strip(), {"from": low, "to": high, "points": int(more[0]), "spacing": more[1] if more[1:] else "linear"}
 
 
+def field(text: str) -> tuple[str, Any]:
+    """A field of a design from ``PATH=LOW..HIGH[:log]``."""
+    path, equals, said = text.partition("=")
+    ends, *spacing = said.split(":")
+    low, dots, high = ends.partition("..")
+    ok = path.strip() and equals and low.strip() and dots and high.strip() and spacing in ([], ["log"], ["linear"])
+    check(ok, "--over", text, "must be PATH=LOW..HIGH[:log] where there is a --design")
+    found = {"from": value_of(low.strip()), "to": value_of(high.strip())}
+    return path.strip(), {**found, "spacing": spacing[0] if spacing else "linear"}
+
+
 def make_folder(folder: Path) -> None:
     """Make the folder that results go to."""
     try:

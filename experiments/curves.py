@@ -55,7 +55,9 @@ def _scaled(values: Array) -> Array:
 
 
 def main_axis(sweep: Sweep) -> int:
-    """Index of the axis along which figures are drawn: the queue's capacity, or else the longest one of numbers."""
+    """Index of the axis along which figures are drawn: a design, the queue's capacity, or the longest of numbers."""
+    if sweep.axes[0].along:
+        return 0
     names = [axis.name for axis in sweep.axes]
     if "queue.capacity" in names:
         return names.index("queue.capacity")
@@ -85,11 +87,17 @@ def curves(sweep: Sweep) -> list[Curve]:
 
 
 def value(axis: Axis, index: int) -> str:
-    """A coordinate as people read it."""
+    """A coordinate as people read it; of a design, what is set at the point."""
+    if axis.along:
+        return ", ".join(f"{path} {shown(values[index], unit)}" for path, (unit, values) in axis.along.items())
+    return shown(axis.values[index], axis.unit)
+
+
+def shown(given: float | str, unit: str) -> str:
+    """A number in its unit as people read it."""
     from backwater.units import human
 
-    given = axis.values[index]
-    dimension = {"s": "time", "B": "size", "1/s": "rate", "B/s": "bandwidth"}.get(axis.unit, "")
+    dimension = {"s": "time", "B": "size", "1/s": "rate", "B/s": "bandwidth"}.get(unit, "")
     return human(given, dimension) if isinstance(given, float) else given
 
 
@@ -100,7 +108,9 @@ def middle(sweep: Sweep) -> Curve:
 
 
 def around(curve: Curve) -> list[int]:
-    """Indices of a point below, at and above the knee, as far as the axis goes."""
+    """Indices of a point below, at and above the knee, as far as the axis goes; of a design, the knee's alone."""
+    if curve.sweep.axes[curve.along].along:
+        return [curve.knee]
     n, knee = len(curve.sweep.axes[curve.along].values), curve.knee
     reach = max(n // 4, 1)
     return sorted({max(knee - reach, 0), knee, min(knee + reach, n - 1)})

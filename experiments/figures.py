@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MultipleLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from backwater.experiments.against import Theories, told
 from backwater.experiments.curves import MOST, Curve, around, curves, main_axis, middle, numeric, value
+from backwater.experiments.experiment import Experiment
 from backwater.experiments.sweep import Sweep
+from backwater.metrics import METRICS
 from backwater.units import human
 
 Numbers = np.ndarray[Any, Any]
@@ -25,6 +28,7 @@ COLOURS = (
     "#0f7b6c",
     "#9b2c2c",
 )  # told apart in grey too
+FIELDS = 6  # of a design, that a figure shows
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 AXIS_LABELS = {"queue.capacity": "queue capacity [attempts that may wait]", "workers.count": "workers", "load": "load"}
 
@@ -77,6 +81,8 @@ def _x(axis: Axes, sweep: Sweep) -> None:
         axis.xaxis.set_major_formatter(
             FuncFormatter(lambda v, _: human(v) if not along.unit else value_label(v, along.unit))
         )
+    elif (x == x.round()).all():
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel(AXIS_LABELS.get(along.name, along.name + (f" [{along.unit}]" if along.unit else "")))
 
 
@@ -110,13 +116,21 @@ def by_theory(axis: Axes, found: list[Curve], known: Theories, metric: str, x: N
                 axis.set(**bounds)
 
 
-def threshold(sweep: Sweep, known: Theories) -> Figure:
-    """503 ratio, p99 latency and spill against the main axis, with 95 % bands, and what theory says."""
+def _panels(sweep: Sweep) -> list[tuple[str, str, Callable[[Axes], None]]]:
+    """What is drawn against the axis: metric, label, ticks."""
+    if not isinstance(sweep.experiment, Experiment):
+        return [(name, name, lambda axis: None) for name in sweep.metrics[:MOST]]
     spills = bool(np.nan_to_num(sweep.estimates["spill_ratio"].values).any())
+    panels: list[tuple[str, str, Callable[[Axes], None]]]
     panels = [("rejection_ratio", "503 ratio\n(rejected / attempts)", shares),
               ("failure_ratio", "jobs that failed", shares),
               ("latency_p99", "p99 latency\n(jobs served in time)", seconds)]  # fmt: skip
-    panels += [("spill_ratio", "spilled to disk\n(/ accepted)", shares)] if spills else []
+    return panels + [("spill_ratio", "spilled to disk\n(/ accepted)", shares)] * spills
+
+
+def threshold(sweep: Sweep, known: Theories) -> Figure:
+    """503 ratio, p99 latency and spill against the main axis, with 95 % bands, and what theory says."""
+    panels = _panels(sweep)
     figure = Figure(figsize=(8.4, 2.25 * len(panels) + 0.7), layout="constrained")
     rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     x, found = _positions(sweep), curves(sweep)[:MOST]
@@ -127,7 +141,8 @@ def threshold(sweep: Sweep, known: Theories) -> Figure:
             axis.fill_between(x, y[:, 1], y[:, 2], color=COLOURS[index], alpha=0.2, linewidth=0)
         by_theory(axis, found, known, metric, x)
         axis.set_ylabel(label)
-        axis.set_ylim(bottom=0)
+        if metric in METRICS:
+            axis.set_ylim(bottom=0)
         ticks(axis)
         style(axis)
     _x(rows[-1], sweep)
@@ -137,25 +152,64 @@ def threshold(sweep: Sweep, known: Theories) -> Figure:
     return figure
 
 
+def space(sweep: Sweep) -> Figure:
+    """The points of a design: each metric against each field that it varies, the other fields as they fall."""
+    panels, fields = _panels(sweep), list(sweep.axes[0].along.items())[:FIELDS]
+    size = 1.3 + 2.5 * max(len(fields), 2), 2.25 * len(panels) + 0.9
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(len(panels), len(fields), sharex="col", sharey="row", squeeze=False)
+    found = curves(sweep)[:MOST]
+    for row, (metric, label, ticks) in zip(grid, panels, strict=True):
+        for axis, (path, (unit, values)) in zip(row, fields, strict=True):
+            names = list(dict.fromkeys(values))
+            numbers = all(isinstance(value, float) for value in names)
+            x = np.array(values if numbers else [names.index(value) for value in values], dtype=np.float64)
+            for index, curve in enumerate(found):
+                axis.plot(x, curve.estimates(metric)[:, 0], linestyle="none", marker=MARKS[index], alpha=0.7,
+                          markersize=4 if len(x) < 500 else 2, markeredgewidth=0, color=COLOURS[index],
+                          label=curve.label or None, rasterized=len(x) > 2000)  # fmt: skip
+            style(axis)
+            if not numbers:
+                axis.set_xticks(range(len(names)), [str(name) for name in names])
+            elif x.min() > 0 and x.max() / x.min() >= 20:
+                axis.set_xscale("log", base=2 if unit == "B" else 10)
+            if numbers:
+                axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _, unit=unit: value_label(v, unit)))
+                axis.xaxis.set_minor_formatter(FuncFormatter(lambda v, _: ""))
+            axis.set_xlabel(path)
+        if metric in METRICS:
+            row[0].set_ylim(bottom=0)
+        row[0].set_ylabel(label)
+        ticks(row[0])
+    for axis in grid[:-1].flat:
+        axis.set_xlabel("")
+    if found[0].label:
+        handles = grid[0, 0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside upper center", ncols=min(len(found), 4), frameon=False)
+    return figure
+
+
 def trade(sweep: Sweep, known: Theories) -> Figure:
     """The trade itself: 503 ratio against p99 latency, one point per value of the main axis, the knees marked."""
     figure = Figure(figsize=(8.4, 5.2), layout="constrained")
     axis = figure.subplots()
     along = sweep.axes[main_axis(sweep)]
+    apart = bool(along.along)  # points of a design have no order
     tops = []
     for index, curve in enumerate(curves(sweep)[:MOST]):
         x, y = curve.estimates("rejection_ratio"), curve.estimates("latency_p99")
         colour = COLOURS[index]
         error: dict[str, Any] = {"xerr": _bars(x), "yerr": _bars(y), "ecolor": colour, "elinewidth": 0.8}
-        axis.errorbar(x[:, 0], y[:, 0], color=colour, marker=MARKS[index], markersize=4, linewidth=1.2,
+        axis.errorbar(x[:, 0], y[:, 0], color=colour, marker=MARKS[index], markersize=4, linewidth=0 if apart else 1.2,
                       label=curve.label or None, **error)  # fmt: skip
         knee = curve.knee
         axis.plot(x[knee, 0], y[knee, 0], marker="o", markersize=13, markerfacecolor="none", markeredgecolor=colour,
                   markeredgewidth=1.8)  # fmt: skip
-        axis.annotate(value(along, knee), (x[knee, 0], y[knee, 0]), xytext=(0, 11), textcoords="offset points",
+        told = f"point {knee}" if apart else value(along, knee)
+        axis.annotate(told, (x[knee, 0], y[knee, 0]), xytext=(0, 11), textcoords="offset points",
                       color=colour, fontweight="bold", ha="center", va="bottom")  # fmt: skip
         for end in (0, len(x) - 1):
-            if end != knee:
+            if end != knee and not apart:
                 axis.annotate(value(along, end), (x[end, 0], y[end, 0]), xytext=(5, 5), textcoords="offset points",
                               color=colour, fontsize=8)  # fmt: skip
         tops.append(y[:, 0])
@@ -170,7 +224,8 @@ def trade(sweep: Sweep, known: Theories) -> Figure:
     seconds(axis)
     axis.set_xlabel("503 ratio (rejected / attempts)")
     axis.set_ylabel("p99 latency (jobs served in time)")
-    axis.set_title(f"numbers: {AXIS_LABELS.get(along.name, along.name)}; circles: the knees", fontsize=9, loc="left")
+    said = "" if apart else f"numbers: {AXIS_LABELS.get(along.name, along.name)}; "
+    axis.set_title(f"{said}circles: the knees", fontsize=9, loc="left")
     style(axis)
     named = sorted(zip(*axis.get_legend_handles_labels(), strict=True), key=lambda pair: "theory" in pair[1])
     if named:
@@ -221,9 +276,25 @@ def draw_all(sweep: Sweep, series: list[dict[str, Any]], known: Theories) -> lis
     more = len(curves(sweep)) - MOST
     left = f" {more} more curves are in the table." if more > 0 else ""
     left += _simplifications(known)
-    out = [
-        ("threshold", f"What {along.name} does to the 503 ratio, the jobs that fail, the latency of those served, "
-         f"and to what is spilled, if anything is. Bands are 95 % intervals.{left}", threshold(sweep, known)),
+    if not isinstance(sweep.experiment, Experiment):
+        more = len(sweep.metrics) - MOST
+        left += f" {more} more metrics are in the table." if more > 0 else ""
+        drawn = space(sweep) if along.along else threshold(sweep, known)
+        return [("metrics", f"The model's metrics against {along.name}. Bands are 95 % intervals.{left}", drawn)]
+    if along.along:
+        few = f" {len(along.along) - FIELDS} more fields are in the table." if len(along.along) > FIELDS else ""
+        caption = (
+            "Each point of the design: the 503 ratio, the jobs that fail, the latency of those served, and what is "
+            f"spilled, if anything is, against each field; the other fields lie as they fall.{few}{left}"
+        )
+        out = [("space", caption, space(sweep))]
+    else:
+        caption = (
+            f"What {along.name} does to the 503 ratio, the jobs that fail, the latency of those served, and to what is "
+            f"spilled, if anything is. Bands are 95 % intervals.{left}"
+        )
+        out = [("threshold", caption, threshold(sweep, known))]
+    out += [
         ("trade", "The trade: fewer 503s against more latency, one point per value. The knee is nearest to no "
          "503s and no latency, both scaled to 0..1 over the curve.", trade(sweep, known)),
     ]  # fmt: skip
@@ -232,7 +303,8 @@ def draw_all(sweep: Sweep, series: list[dict[str, Any]], known: Theories) -> lis
         means = np.array(told(curve, known, "queue_mean", "exact"))[around(curve)]
         fits = len(means) == len(series)
         drawn = over_time(series, means.tolist() if fits else None)
-        out.append(("over_time", "One run below, at and above the knee.", drawn))
+        places = "below, at and above" if len(series) > 1 else "at"
+        out.append(("over_time", f"One run {places} the knee.", drawn))
     return out
 
 
@@ -244,4 +316,4 @@ def _simplifications(known: Theories) -> str:
     return f" Theory of a simplification: {'; or: '.join(sorted(words))}."
 
 
-__all__ = ["Curve", "draw_all", "over_time", "threshold", "trade"]
+__all__ = ["Curve", "draw_all", "over_time", "space", "threshold", "trade"]

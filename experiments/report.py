@@ -9,10 +9,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from backwater.experiments.against import COMPARED, LEVEL, Against, Theories, against, theories
-from backwater.experiments.curves import Curve, curves, value
+from backwater.experiments.curves import Curve, curves, shown, value
+from backwater.experiments.experiment import Experiment, Grid
 from backwater.experiments.figures import draw_all
 from backwater.experiments.store import Store
 from backwater.experiments.sweep import Sweep, load_sweep
@@ -22,6 +24,7 @@ from backwater.napkin import napkin
 from backwater.scenario import Scenario
 from backwater.units import human
 
+ROWS = 2000  # points that the table shows
 COLUMNS = {
     "rejection_ratio": "503 ratio", "failure_ratio": "jobs failed", "attempts_per_job": "attempts per job",
     "wait_mean": "mean wait", "latency_p50": "p50 latency", "latency_p99": "p99 latency", "goodput": "goodput",
@@ -53,21 +56,47 @@ def page(template: str, **contents: Any) -> str:
 
 def contents(sweep: Sweep, known: Theories | None = None) -> dict[str, Any]:
     """What the page says, apart from its figures; ``known`` by theory at its points, found out unless given."""
-    known = theories(sweep) if known is None else known
     experiment = sweep.experiment
+    if not isinstance(experiment, Experiment):
+        return _own(sweep, experiment)
+    known = theories(sweep) if known is None else known
     scenario = experiment.scenario
     return {
         "title": scenario.name,
         "question": experiment.question or f"What does {', '.join(axis.name for axis in sweep.axes)} change?",
         "answers": [answer(curve) for curve in curves(sweep)],
         "napkin": napkin(scenario),
-        "assumptions": assumptions(scenario, {axis.name for axis in sweep.axes}),
+        "assumptions": assumptions(scenario, {name for axis in sweep.axes for name in (axis.name, *axis.along)}),
         "table": table(sweep),
         "observed": observed(sweep),
         "theory": beside(against(sweep, known), known),
         "method": method(sweep),
         "command": sweep.manifest.get("command") or "backwater.sweep(...)",
     }
+
+
+def _own(sweep: Sweep, experiment: Grid) -> dict[str, Any]:
+    """What the page says about somebody's own model."""
+    answers = []
+    for name in sweep.metrics:
+        found = sweep.estimates[name].sel(bound="estimate").values
+        if not np.isnan(found).all():
+            least, most = (np.unravel_index(at, found.shape) for at in (np.nanargmin(found), np.nanargmax(found)))
+            places = [", ".join(_labels(sweep, tuple(map(int, place)))) for place in (least, most)]
+            answers.append(f"{name} goes from {human(float(found[least]))} (at {places[0]}) to "
+                           f"{human(float(found[most]))} (at {places[1]}).")  # fmt: skip
+    said = experiment.plain()
+    return {
+        "title": said["function"],
+        "question": experiment.question or f"What does {', '.join(axis.name for axis in sweep.axes)} change?",
+        "answers": answers, "napkin": [], "assumptions": [], "observed": [], "theory": {}, "table": table(sweep),
+        "command": sweep.manifest.get("command") or "backwater.sweep(...)",
+        "method": [
+            ("runs", f"{len(sweep.manifest['points']):,} points, {experiment.replications} replications each"),
+            ("random numbers", f"seed {said['seed']}, given to every call with the number of the replication"),
+            ("intervals", "95 %, Student's t over replications"),
+        ],
+    }  # fmt: skip
 
 
 def answer(curve: Curve) -> str:
@@ -88,8 +117,9 @@ def answer(curve: Curve) -> str:
         return f"{said} and {failed} of jobs failed"
 
     held = f"With {curve.label}: at" if curve.label else "At"
-    text = f"{held} the knee, {axis.name} = {value(axis, knee)}, {failures(knee)}; {_served(curve, knee, at)}."
-    for index in sorted({0, last} - {knee}):
+    place = value(axis, knee) if axis.along else f"{axis.name} = {value(axis, knee)}"
+    text = f"{held} the knee, {place}, {failures(knee)}; {_served(curve, knee, at)}."
+    for index in () if axis.along else sorted({0, last} - {knee}):
         text += f" At {value(axis, index)}, {failures(index)}; {_served(curve, index, at)}."
     return text
 
@@ -139,20 +169,34 @@ def _shown(given: Any) -> str:
 
 def table(sweep: Sweep) -> dict[str, Any]:
     """Header and rows: one row per point, class and window, each cell an estimate with half its interval."""
-    names = [name for name in COLUMNS if name in sweep.estimates]
-    names = [name for name in names if METRICS[name].unit != "" and _tells(sweep, name)]
-    windows = list(sweep.estimates["window"].values)
-    head = [axis.name for axis in sweep.axes]
+    titles = COLUMNS if isinstance(sweep.experiment, Experiment) else {name: name for name in sweep.metrics}
+    names = [name for name in titles if name in sweep.metrics and _tells(sweep, name)]
+    windows = sweep.windows
+    head = [title for axis in sweep.axes for title in (axis.name, *axis.along)]
     head += ["case"] * (len(sweep.experiment.cases) > 1) + ["window"] * (len(windows) > 1)
     rows = []
-    for point in sweep.experiment.points():
+    points = sweep.experiment.points()
+    for point in points[:ROWS]:
         for window in windows:
-            labels = [value(axis, index) for axis, index in zip(sweep.axes, point.place, strict=False)]
-            labels += [str(point.label["case"])] * (len(sweep.experiment.cases) > 1) + [str(window)] * (
-                len(windows) > 1
-            )
-            rows.append((labels, [_cell(sweep, point.place, str(window), name) for name in names]))
-    return {"head": head, "columns": [COLUMNS[name] for name in names], "rows": rows}
+            labels = [*_labels(sweep, point.place), *[window] * (len(windows) > 1)]
+            rows.append((labels, [_cell(sweep, point.place, window, name) for name in names]))
+    left = max(len(points) - ROWS, 0)
+    return {
+        "head": head,
+        "columns": [titles[name] for name in names],
+        "rows": rows,
+        "left": f"{left:,}" if left else "",
+    }
+
+
+def _labels(sweep: Sweep, place: tuple[int, ...]) -> list[str]:
+    """Where a point lies, as the table says it: its coordinates, then its case where there are several."""
+    labels = []
+    for axis, index in zip(sweep.axes, place, strict=False):
+        labels.append(shown(axis.values[index], axis.unit))
+        labels += [shown(values[index], unit) for unit, values in axis.along.values()]
+    cases = list(sweep.experiment.cases)
+    return labels + [cases[place[len(sweep.axes)]]] * (len(cases) > 1)
 
 
 def _tells(sweep: Sweep, name: str) -> bool:
@@ -162,13 +206,12 @@ def _tells(sweep: Sweep, name: str) -> bool:
 
 
 def _cell(sweep: Sweep, place: tuple[int, ...], window: str, name: str) -> str:
-    low, high = 0.0, 0.0
-    by = {row[0]: row[3] for row in sweep.cells[place]["rows"] if row[1] == "all" and row[2] == window}
-    estimate, low, high = by[name]
+    cell = sweep.cell(place)
+    estimate, low, high, _ = cell.estimate(name, window=window)
     if math.isnan(estimate):
         return "n/a"
-    kind = METRICS[name].dimension
-    cut = "†" if METRICS[name].dimension == "time" and by["unfinished_ratio"][0] > CUT_OFF else ""
+    kind = METRICS[name].dimension if isinstance(sweep.experiment, Experiment) else ""
+    cut = "†" if kind == "time" and cell.estimate("unfinished_ratio", window=window).value > CUT_OFF else ""
     half = "" if math.isnan(low) or high == low else f" ± {human((high - low) / 2, kind)}"
     return f"{human(estimate, kind)}{half}{cut}"
 
@@ -176,6 +219,7 @@ def _cell(sweep: Sweep, place: tuple[int, ...], window: str, name: str) -> str:
 def observed(sweep: Sweep) -> list[tuple[str, str, str]]:
     """(metric, observed, predicted with its interval over the grid's knees)."""
     out = []
+    assert isinstance(sweep.experiment, Experiment)
     for text, given in sweep.experiment.observed.items():
         word, job_class, window = named(text)
         kind = metric(word).dimension
@@ -237,11 +281,12 @@ def _about(found: Theory | None) -> list[tuple[str, str, str]]:
 
 def method(sweep: Sweep) -> list[tuple[str, str]]:
     """How the numbers were made."""
+    assert isinstance(sweep.experiment, Experiment)
     run = sweep.experiment.run
     length = human(run.end, "time") if run.horizon is not None else f"{run.arrivals:,} arrivals"
     versions = ", ".join(f"{name} {number}" for name, number in sweep.manifest["versions"].items())
     return [
-        ("runs", f"{len(sweep.cells):,} points, {run.replications} replications each, of {length}"),
+        ("runs", f"{len(sweep.manifest['points']):,} points, {run.replications} replications each, of {length}"),
         ("warm-up", f"{human(run.warmup, 'time')}, not counted" if run.warmup else "none: counting starts empty"),
         ("random numbers", f"seed {run.seed}; every point sees the same jobs (common random numbers)"),
         ("intervals", "95 %, Student's t over replications; ratios linearised; quantiles pooled"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 from backwater.experiments.curves import around, middle, value
@@ -16,11 +15,13 @@ SAMPLES = 600
 
 
 def study(
-    experiment: Experiment, folder: str | os.PathLike[str], *, parallel: int | None = None, resume: bool = False,
-    command: str = "", progress: Callable[[int, int], None] | None = None,
+    experiment: Experiment, folder: str | os.PathLike[str], **options: Any
 ) -> Sweep:  # fmt: skip
-    """Run an experiment into ``folder``, with three sampled runs around the knee of its middle curve."""
-    done = run_experiment(experiment, folder, parallel=parallel, resume=resume, command=command, progress=progress)
+    """Run an experiment into ``folder``, with three sampled runs around the knee of its middle curve.
+
+    Options are those of ``run_experiment``.
+    """
+    done = run_experiment(experiment, folder, **options)
     store = Store(folder)
     for number, series in enumerate(sampled(done)):
         store.keep(f"series/{number}", series)
@@ -31,12 +32,15 @@ def sampled(sweep: Sweep) -> list[dict[str, Any]]:
     """One sampled replication below, at and above the knee of the middle curve."""
     curve = middle(sweep)
     axis, out = sweep.axes[curve.along], []
-    points = {point.place: point.scenario for point in sweep.experiment.points()}
-    end = next(iter(sweep.cells.values()))["end"]
-    run = sweep.experiment.run.model_copy(update={"replications": 1, "sample": end / SAMPLES, "windows": {}})
+    experiment = sweep.experiment
+    assert isinstance(experiment, Experiment)
+    points = {point.place: point for point in experiment.points()}
+    run = experiment.run.model_copy(
+        update={"replications": 1, "sample": float(sweep.ends.flat[0]) / SAMPLES, "windows": {}}
+    )
     for index in around(curve):
         place = (*curve.place[: curve.along], index, *curve.place[curve.along + 1 :])
-        scenario = points[place]
+        scenario = points[place].scenario
         found = simulate(scenario, run).outcomes[0].series
         where = "below" if index < curve.knee else "at" if index == curve.knee else "above"
         memory = scenario.queue.memory

@@ -1,4 +1,4 @@
-"""Run a grid of scenarios on all cores, point by point, and label what comes out."""
+"""Run a grid of scenarios on all cores or on a cluster, point by point, and label what comes out."""
 
 from __future__ import annotations
 
@@ -12,194 +12,296 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from backwater.errors import AuditError, LimitError, ScenarioError, check
-from backwater.experiments.experiment import Axis, Experiment, Point, experiment_from, flat, read_scenario
-from backwater.experiments.store import Store, key
+from backwater.errors import AuditError, LimitError, RuleError, ScenarioError, check
+from backwater.experiments.cell import BOUNDS, Array, Cell, measured
+from backwater.experiments.experiment import Axis, Design, Experiment, Grid, Point, experiment_from, flat, read_scenario
+from backwater.experiments.own_model import Function, OwnModel, call
+from backwater.experiments.store import Store
 from backwater.metrics import METRICS
-from backwater.outcome import WHOLE
 from backwater.run import Run
-from backwater.scenario import Scenario
+from backwater.scenario import Scenario, digest_of
 from backwater.simulation import cores, in_threads, resolve, simulate, versions
 
-Cell = dict[str, Any]
-BOUNDS = ("estimate", "ci_low", "ci_high")
+Folder = str | os.PathLike[str]
 
 
 def run_point(
     scenario: Scenario, run: Run, engine: str = "auto", parallel: int | None = None, halt: Event | None = None
 ) -> Cell:
     """One point: estimates with intervals, and the value of each replication, by metric, class and window."""
-    result = simulate(scenario, run, engine=engine, parallel=parallel, halt=halt)
-    rows = [
-        [name, job_class, window, list(METRICS[name].estimate(cells, 0.95)[:3]), METRICS[name].each(cells).tolist()]
-        for name, job_class, window, cells in result.each()
-    ]
-    end = max(done.end for done in result.outcomes)
-    jobs = sum(int(done.counter("arrived", WHOLE)) for done in result.outcomes)
-    return {"rows": rows, "classes": result.classes, "windows": result.windows, "end": end, "jobs": jobs}
+    return measured(simulate(scenario, run, engine=engine, parallel=parallel, halt=halt))
 
 
 @dataclass(frozen=True)
 class Sweep:
     """The finished grid of an experiment.
 
+    numbers    of every point, shape (axes..., case, classes, windows, metrics, 3 + replications), as in ``Cell``
+    ends       when the longest run of each point ended [s], shape (axes..., case)
+    jobs       how many were simulated
     data       Dataset: a variable per metric, dims (axes..., case, class, window, replication)
     estimates  Dataset: the same metrics, dims (axes..., case, class, window, bound): estimate, ci_low, ci_high (95 %)
     """
 
-    experiment: Experiment
+    experiment: Grid
     axes: tuple[Axis, ...]
-    cells: dict[tuple[int, ...], Cell]
+    metrics: list[str]
+    classes: list[str]
+    windows: list[str]
+    numbers: Array
+    ends: Array
+    jobs: int
     manifest: dict[str, Any]
     store: Store | None = None
 
-    @property
-    def jobs(self) -> int:
-        """How many jobs were simulated."""
-        return sum(cell["jobs"] for cell in self.cells.values())
+    def cell(self, place: tuple[int, ...]) -> Cell:
+        """One point: index along each axis, then of the case."""
+        return Cell(self.metrics, self.classes, self.windows, self.numbers[place], float(self.ends[place]))
 
     @cached_property
     def data(self) -> xr.Dataset:
         """Every replication's value of every metric."""
-        return self._dataset("replication", range(self.experiment.run.replications), 4)
+        return self._dataset("replication", range(self.experiment.replications), self.numbers[..., len(BOUNDS) :])
 
     @cached_property
     def estimates(self) -> xr.Dataset:
         """Every metric's estimate with its interval."""
-        return self._dataset("bound", BOUNDS, 3)
+        return self._dataset("bound", BOUNDS, self.numbers[..., : len(BOUNDS)])
 
-    def _dataset(self, last: str, labels: Iterable[Any], column: int) -> xr.Dataset:
-        first = next(iter(self.cells.values()))
-        names = {row[0]: None for row in first["rows"]}
+    def _dataset(self, last: str, labels: Iterable[Any], numbers: Array) -> xr.Dataset:
         dims = [*(axis.name for axis in self.axes), "case", "class", "window", last]
-        coords = {axis.name: (axis.name, list(axis.values), {"units": axis.unit or "1"}) for axis in self.axes}
+        coords: dict[str, Any] = {}
+        for axis in self.axes:
+            coords[axis.name] = axis.name, list(axis.values), {"units": axis.unit or "1"}
+            for path, (unit, values) in axis.along.items():
+                coords[path] = axis.name, list(values), {"units": unit or "1"}
         coords |= {
-            name: (name, list(values), {})
-            for name, values in {
-                "case": self.experiment.cases,
-                "class": first["classes"],
-                "window": first["windows"],
-                last: labels,
-            }.items()
+            "case": list(self.experiment.cases),
+            "class": self.classes,
+            "window": self.windows,
+            last: list(labels),
         }
-        shape = [len(coords[dim][1]) for dim in dims]
-        arrays = {name: np.full(shape, np.nan) for name in names}
-        for place, cell in self.cells.items():
-            for row in cell["rows"]:
-                at = (*place, first["classes"].index(row[1]), first["windows"].index(row[2]))
-                arrays[row[0]][at] = row[column]
         variables = {
-            name: (dims, array, {"units": METRICS[name].unit, "long_name": METRICS[name].meaning})
-            for name, array in arrays.items()
-        }
+            name: (dims, numbers[..., index, :], {"units": METRICS[name].unit, "long_name": METRICS[name].meaning}
+                   if name in METRICS else {})
+            for index, name in enumerate(self.metrics)
+        }  # fmt: skip
         return xr.Dataset(variables, coords, {"question": self.experiment.question})
 
 
+class _Table:
+    """Takes the points of a grid as they end, in any order; a point's numbers are kept once, in one array."""
+
+    def __init__(self, experiment: Grid, points: list[Point]) -> None:
+        self.experiment, self.axes = experiment, points[0].axes
+        self.shape = (*(len(axis.values) for axis in self.axes), len(experiment.cases))
+        self.first: Cell | None = None
+        self.numbers, self.ends = np.empty(0), np.full(self.shape, np.nan)
+        self.done = self.jobs = 0
+
+    def put(self, points: list[Point], cell: Cell) -> None:
+        """What these points gave."""
+        if self.first is None:
+            self.first, self.numbers = cell, np.full((*self.shape, *cell.numbers.shape), np.nan)
+        for point in points:
+            if cell.metrics != self.first.metrics:
+                must = f"must give the metrics {', '.join(self.first.metrics)} at every point"
+                raise RuleError(f"the model {must} (got {', '.join(cell.metrics)} at {point.where})")
+            self.numbers[point.place], self.ends[point.place] = cell.numbers, cell.end
+        self.done += len(points)
+        self.jobs += cell.jobs * len(points)
+
+    def sweep(self, manifest: dict[str, Any], store: Store | None) -> Sweep:
+        """The grid, once every point is there."""
+        cell = self.first
+        assert cell is not None
+        self.numbers.flags.writeable = self.ends.flags.writeable = False
+        labels = cell.metrics, cell.classes, cell.windows
+        return Sweep(self.experiment, self.axes, *labels, self.numbers, self.ends, self.jobs, manifest, store)
+
+
 def sweep(
-    what: Scenario | Experiment | str, over: Mapping[str, Any] | None = None, *, set: Mapping[str, Any] | None = None,
-    cases: Mapping[str, Any] | None = None, run: Run | None = None, store: str | os.PathLike[str] | None = None,
-    **options: Any,
+    what: Scenario | Experiment | Function | str, over: Mapping[str, Any] | Design | None = None, *,
+    set: Mapping[str, Any] | None = None, cases: Mapping[str, Any] | None = None, run: Run | None = None,
+    store: Folder | None = None, **options: Any,
 ) -> Sweep:  # fmt: skip
-    """Sweep a scenario (or a model's name, a file, an Experiment) over axes: dotted path -> values.
+    """Sweep a scenario (or a model's name, a file, an Experiment) over axes: dotted path -> values; or over a Design.
 
     set    values that hold at every point
     cases  named changes under each of which the whole grid runs
-    store  folder in which finished points are kept
-    Options: ``parallel`` (threads; all cores unless given), ``resume``, ``progress(done, points)``.
+    store  folder in which finished points are kept; it is of one experiment
+    Options: ``pool`` (a folder in which experiments find each other's points), ``cluster`` (address of a Dask
+    scheduler), ``parallel`` (threads; all cores unless given), ``resume``, ``progress(done, points)``.
+
+    ``what`` may also be a function ``(seed, replication, **point) -> {metric: value}``, somebody's own model: ``over``
+    names its parameters, and ``replications`` (10) and ``seed`` (1) are given in place of ``run``. The same seed and
+    replication at two points are meant to draw the same random numbers. It runs on one thread unless ``parallel`` says
+    otherwise, as most Python code gains nothing from more; a cluster of processes does. Where its points are kept, it
+    stands at the top of a module or script, and any change of that file makes all of its points new.
+
     Raises ScenarioError before any work where anything is wrong.
     """
-    if isinstance(what, Experiment):
+    if isinstance(what, Grid):
         return run_experiment(what, store, **options)
-    scenario, carried = (what, {}) if isinstance(what, Scenario) else read_scenario(what)
     check(over, "over", over, "must name at least one axis")
+    axes = {"design": over} if isinstance(over, Design) else {"sweep": dict(over or {})}
+    parts: dict[str, Any] = {**axes, **({"cases": dict(cases)} if cases else {})}
+    if callable(what):
+        times = {"times": options.pop("replications", 10), "seed": options.pop("seed", 1)}
+        check(run is None, "run", run, "must be left out for a function: give replications and seed")
+        fixed = {name: {**(set or {}), **given} for name, given in (cases or {"as is": {}}).items()}
+        return run_experiment(OwnModel(**{**parts, "function": what, "cases": fixed, **times}), store, **options)
+    scenario, carried = (what, {}) if isinstance(what, Scenario) else read_scenario(what)
     if run is None and not carried:
         raise ScenarioError("run", "must be given: how long and how often", shown=False)
-    parts: dict[str, Any] = {
-        "scenario": scenario.with_(set or {}),
-        "run": run or Run(**carried),
-        "sweep": dict(over or {}),
-    }
-    return run_experiment(Experiment(**parts, **({"cases": dict(cases)} if cases else {})), store, **options)
+    given = {"scenario": scenario.with_(set or {}), "run": run or Run(**carried)}
+    return run_experiment(Experiment(**parts, **given), store, **options)
 
 
 def run_experiment(
-    experiment: Experiment, store: str | os.PathLike[str] | None = None, *, parallel: int | None = None,
-    resume: bool = False, command: str = "", progress: Callable[[int, int], None] | None = None,
+    experiment: Grid, store: Folder | None = None, *, pool: Folder | None = None, cluster: str | None = None,
+    parallel: int | None = None, resume: bool = False, command: str = "",
+    progress: Callable[[int, int], None] | None = None,
 ) -> Sweep:  # fmt: skip
-    """Run every point of an experiment that is not yet in ``store``."""
-    experiment.check()
+    """Run every point of an experiment that is neither in ``store`` nor in ``pool``; see ``sweep``."""
     check(parallel is None or parallel >= 1, "--parallel", parallel, "must be at least 1")
-    points, kept = experiment.points(), None if store is None else Store(store)
-    keys = {point.place: key(point.scenario, experiment.run) for point in points}
-    manifest = {"command": command, "versions": versions(), "digest": experiment.scenario.digest,
-                "points": list(keys.values())}  # fmt: skip
-    if kept is not None:
-        for rule in dict.fromkeys(rule for point in points for rule in point.scenario.rules):
-            rule.check_importable()  # what is kept must be read again
-        kept.begin(resume=resume)
-        kept.keep("experiment", experiment.plain())
-        kept.keep("manifest", manifest)
-    cells: dict[tuple[int, ...], Cell] = {}
+    stores = [Store(folder) for folder in (store, pool) if folder is not None]
+    if isinstance(experiment, OwnModel) and stores:
+        experiment.check_kept()
+    points: dict[str, list[Point]] = {}  # by name: what is the same is run once
+    weights: dict[str, float] = {}
+    names = []
+    for point, scenario in experiment.checked():
+        if scenario is not None and (stores or cluster):
+            for rule in scenario.rules:
+                rule.check_importable()  # what is kept or shipped must be read again
+        names.append(experiment.key(point, scenario))
+        points.setdefault(names[-1], []).append(point)
+        weights[names[-1]] = 0.0 if scenario is None else scenario.rate
+    manifest = {"command": command, "versions": versions(), "points": names}
+    if isinstance(experiment, Experiment):
+        manifest["digest"] = experiment.scenario.digest
+    if store is not None:
+        stores[0].begin(resume=resume, experiment=experiment.plain())
+        stores[0].keep("manifest", manifest)
+    if pool is not None:
+        stores[-1].make("--pool")
+    table = _Table(experiment, next(iter(points.values())))
     todo = []
-    for point in points:
-        have = kept.load(keys[point.place]) if kept is not None else None
+    for name, alike in points.items():
+        have = _found(stores, name)
         if have is None:
-            todo.append(point)
+            todo.append(name)
         else:
-            cells[point.place] = have
-    if progress is not None:
-        progress(len(cells), len(points))
-    for point, cell in _all(todo, experiment.run, parallel or cores()):
-        cells[point.place] = cell
-        if kept is not None:
-            kept.save(keys[point.place], cell)
-        if progress is not None:
-            progress(len(cells), len(points))
-    ordered = {point.place: cells[point.place] for point in points}
-    return Sweep(experiment, tuple(experiment.axes()), ordered, manifest, kept)
+            table.put(alike, Cell(**have))
+    tell = progress or (lambda done, total: None)
+    tell(table.done, len(names))
+    todo.sort(key=lambda name: -weights[name])  # the heaviest first: the last points then end together
+    for name, cell in _all(experiment, [(name, points[name][0]) for name in todo], parallel, cluster):
+        for each in stores:
+            each.save(name, cell._asdict())
+        table.put(points[name], cell)
+        tell(table.done, len(names))
+    return table.sweep(manifest, stores[0] if store is not None else None)
 
 
-def load_sweep(folder: str | os.PathLike[str]) -> Sweep:
+def _found(stores: list[Store], name: str) -> dict[str, Any] | None:
+    """A finished point from the first store that has it; those before it keep it too."""
+    for number, store in enumerate(stores):
+        have = store.load(name)
+        if have is not None:
+            for other in stores[:number]:
+                other.save(name, have)
+            return have
+    return None
+
+
+def load_sweep(folder: Folder) -> Sweep:
     """A finished sweep from its folder, whichever code made it. Raises ScenarioError where points are missing."""
     store = Store(folder)
-    experiment, manifest = experiment_from(store.tables("experiment")), store.tables("manifest")
-    points, cells = experiment.points(), {}
-    names = manifest.get("points", [])
+    said, manifest = store.tables("experiment"), store.tables("manifest")
+    experiment = OwnModel(**said) if "function" in said else experiment_from(said)
+    points, names = experiment.points(), manifest.get("points", [])
+    table = _Table(experiment, points)
     for point, name in zip(points, names, strict=len(names) == len(points)):
-        cell = store.load(name)
-        if cell is not None:
-            cells[point.place] = cell
+        have = store.load(name)
+        if have is not None:
+            table.put([point], Cell(**have))
     advice = "run the sweep again with --resume"
-    check(len(cells) == len(points), str(folder), f"{len(cells)} of {len(points)}", f"must hold every point: {advice}")
-    return Sweep(experiment, tuple(experiment.axes()), cells, manifest, store)
+    check(table.done == len(points), str(folder), f"{table.done} of {len(points)}", f"must hold every point: {advice}")
+    return table.sweep(manifest, store)
 
 
-def _all(points: list[Point], run: Run, parallel: int) -> Iterator[tuple[Point, Cell]]:
-    """Run points on threads, in any order; what an error leaves finished has been yielded before it."""
-    if not points:
+def _all(
+    experiment: Grid, todo: list[tuple[str, Point]], parallel: int | None, cluster: str | None
+) -> Iterator[tuple[str, Cell]]:
+    """Run points, in any order; what an error leaves finished has been yielded before it."""
+    if not todo:
         return
-    # The heaviest first: the last points then end together.
-    heavy = sorted(points, key=lambda point: -point.scenario.rate)
-    engine = resolve("auto", heavy[0].scenario, run, len(points))
-    threads = max(1, parallel // len(points))
+    points = dict(todo)
+    if cluster is not None:
+        from backwater.experiments.cluster import on_cluster
 
-    def work(point: Point, halt: Event) -> Cell:
-        return _named(point, lambda: run_point(point.scenario, run, engine, threads, halt))
-
-    if parallel == 1 or engine == "simpy":
-        for point in points:
-            yield point, work(point, Event())
+        work, arguments = _shipped(experiment, len(todo))
+        yield from on_cluster(cluster, work, ((name, arguments(point)) for name, point in todo))
+        return
+    if isinstance(experiment, Experiment):
+        engine = resolve("auto", todo[0][1].scenario, experiment.run, len(todo))
+        serial, parallel = engine == "simpy", parallel or cores()
     else:
-        yield from in_threads(work, heavy, min(parallel, len(points)))
+        engine, serial, parallel = "", False, parallel or 1
+    threads = max(1, parallel // len(todo))
+
+    def work_here(name: str, halt: Event) -> Cell:
+        point = points[name]
+        if isinstance(experiment, OwnModel):
+            return _named(
+                point.where, lambda: call(experiment.function, experiment.seed, experiment.times, point.changes)
+            )
+        assert isinstance(experiment, Experiment)
+        return _named(point.where, lambda: run_point(point.scenario, experiment.run, engine, threads, halt))
+
+    if parallel == 1 or serial:
+        for name in points:
+            yield name, work_here(name, Event())
+    else:
+        yield from in_threads(work_here, points, min(parallel, len(points)))
 
 
-def _named(point: Point, work: Callable[[], Cell]) -> Cell:
+def _shipped(experiment: Grid, points: int) -> tuple[Callable[..., Cell], Callable[[Point], tuple[Any, ...]]]:
+    """What a worker elsewhere does for a point, and the plain data that it is told."""
+    if isinstance(experiment, OwnModel):
+        said = experiment.function, experiment.seed, experiment.times
+        return called_far, lambda point: (*said, point.changes, point.where)
+    assert isinstance(experiment, Experiment)
+    run = experiment.run.plain()
+
+    def told(point: Point) -> tuple[Any, ...]:
+        table = point.scenario.plain()
+        return table, run, digest_of(table), points, point.where
+
+    return point_far, told
+
+
+def point_far(table: dict[str, Any], run: dict[str, Any], digest: str, points: int, where: str) -> Cell:
+    """A point of a scenario, on a worker of a cluster; ``digest`` tells whether its files are the same there."""
+    scenario, plan = Scenario(**table), Run(**run)
+    must = f"must find the same files on every worker, as at {where} it does not"
+    check(digest_of(table) == digest, "--cluster", digest[:16], must)
+    return _named(where, lambda: run_point(scenario, plan, resolve("auto", scenario, plan, points), 1))
+
+
+def called_far(function: Function, seed: int, times: int, changes: Mapping[str, Any], where: str) -> Cell:
+    """A point of somebody's own model, on a worker of a cluster."""
+    return _named(where, lambda: call(function, seed, times, changes))
+
+
+def _named(where: str, work: Callable[[], Cell]) -> Cell:
     """Run, and say at which point what went wrong."""
     try:
         return work()
-    except (AuditError, LimitError) as error:
-        where = ", ".join(f"{name} = {value}" for name, value in point.label.items())
-        raise type(error)(f"{error} (at {where})") from None
+    except (AuditError, LimitError, RuleError) as error:
+        raise type(error)(f"{error} (at {where})") from error.__cause__
 
 
-__all__ = ["Sweep", "flat", "load_sweep", "run_experiment", "run_point", "sweep"]
+__all__ = ["Cell", "Sweep", "flat", "load_sweep", "run_experiment", "run_point", "sweep"]

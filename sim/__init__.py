@@ -63,6 +63,7 @@ from backwater.scenario import Scenario
 
 if TYPE_CHECKING:
     from backwater.experiments.compare import compare
+    from backwater.experiments.design import Design
     from backwater.experiments.plan import plan
     from backwater.experiments.sweep import Sweep, sweep
     from backwater.models import model
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 
 # Names whose modules are imported when first asked for: simulating and sweeping need more than describing does.
 _LATER = {
+    "Design": "backwater.experiments.design",
     "Result": "backwater.result",
     "compare": "backwater.experiments.compare",
     "plan": "backwater.experiments.plan",
@@ -90,7 +92,7 @@ __all__ = [
     "rule", "Own",
     "Constant", "Exponential", "Erlang", "Gamma", "LogNormal", "Weibull", "HyperExponential", "Pareto", "Uniform",
     "PhaseType", "Empirical", "Histogram", "Mixture", "Scipy", "Linear",
-    "Run", "simulate", "Result", "sweep", "Sweep", "compare", "plan",
+    "Run", "simulate", "Result", "sweep", "Sweep", "Design", "compare", "plan",
     "BackwaterError", "ScenarioError", "AuditError", "LimitError", "RuleError",
 ]  # fmt: skip
 

@@ -20,7 +20,7 @@ from backwater.statistics import (
     NOTHING,
     Estimate,
     Spread,
-    histogram_quantile,
+    histogram_quantiles,
     histogram_share,
     mean_spread,
     pooled_quantile,
@@ -41,6 +41,8 @@ class Cells:
         self.outcomes, self.scenario, self.view, self.job_class = outcomes, scenario, view, job_class
         self.length = np.array([done.ends[view, 1] - done.ends[view, 0] for done in outcomes])
         self._bins: dict[int, npt.NDArray[np.int64]] = {}
+        self._filled: dict[int, tuple[npt.NDArray[np.int64], Array]] = {}
+        self._quantiles: dict[int, dict[float, Array]] = {}
 
     def count(self, name: str) -> Array:
         """One counter."""
@@ -64,7 +66,7 @@ class Cells:
     def top(self, latency: int) -> Array:
         """Highest value of a latency [s]; NaN where there is none."""
         tops = np.array([done.tops[self.view, self.job_class, latency] for done in self.outcomes])
-        return np.where(self.bins(latency).sum(axis=1) > 0, tops, math.nan)
+        return np.where(self.seen(latency) > 0, tops, math.nan)
 
     def bins(self, latency: int) -> npt.NDArray[np.int64]:
         """Histogram of a latency, shape (replications, BINS)."""
@@ -72,6 +74,28 @@ class Cells:
             parts = [done.histograms[self.view, self.job_class, latency] for done in self.outcomes]
             self._bins[latency] = np.stack(parts)
         return self._bins[latency]
+
+    def seen(self, latency: int) -> npt.NDArray[np.int64]:
+        """How many values of a latency there are."""
+        return self.filled(latency)[0].sum(axis=1)
+
+    def filled(self, latency: int) -> tuple[npt.NDArray[np.int64], Array]:
+        """Histogram and edges of a latency from below the first to above the last bin with any value, and bin 0."""
+        if latency not in self._filled:
+            parts = [done.histograms[self.view, self.job_class, latency] for done in self.outcomes]
+            some = [np.flatnonzero(part[1:]) + 1 for part in parts]
+            first = max(min((int(found[0]) for found in some if len(found)), default=1) - 1, 1)
+            stop = min(max((int(found[-1]) for found in some if len(found)), default=1) + 2, len(parts[0]))
+            edges = np.append(bin_edges()[:1], bin_edges()[first : stop + 1])
+            self._filled[latency] = np.stack([np.append(part[:1], part[first:stop]) for part in parts]), edges
+        return self._filled[latency]
+
+    def quantiles(self, latency: int) -> dict[float, Array]:
+        """QUANTILES of a latency in each replication, shape (replications,)."""
+        if latency not in self._quantiles:
+            found = histogram_quantiles(*self.filled(latency), [*QUANTILES.values()])
+            self._quantiles[latency] = dict(zip(QUANTILES.values(), found.T, strict=True))
+        return self._quantiles[latency]
 
 
 Pair = Callable[[Cells], tuple[Array, Array]]
@@ -141,14 +165,14 @@ def _latency(name: str, meaning: str) -> list[Metric]:
     def quantile(word: str, q: float) -> Metric:
         return Metric(
             f"{name}_{word}", "time", f"{meaning}, {100 * q:g} % of them at most",
-            lambda cells: pooled_quantile(cells.bins(index), bin_edges(), q)[1],
-            lambda cells: np.array([histogram_quantile(part, bin_edges(), q) for part in cells.bins(index)]),
-            lambda cells, level: pooled_quantile(cells.bins(index), bin_edges(), q, level)[0],
+            lambda cells: pooled_quantile(*cells.filled(index), q)[1],
+            lambda cells: cells.quantiles(index)[q],
+            lambda cells, level: pooled_quantile(*cells.filled(index), q, level)[0],
         )  # fmt: skip
 
     average = _ratio(
         f"{name}_mean", "time", f"{meaning}, on average",
-        lambda cells: (cells.total(index), cells.bins(index).sum(axis=1).astype(np.float64)),
+        lambda cells: (cells.total(index), cells.seen(index).astype(np.float64)),
     )  # fmt: skip
     highest = _mean(f"{name}_max", "time", f"{meaning}, at most", lambda cells: cells.top(index))
     return [average, *[quantile(word, q) for word, q in QUANTILES.items()], highest]

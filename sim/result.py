@@ -51,8 +51,10 @@ class Result:
     def cells(self, job_class: str = "all", window: str = "all") -> Cells:
         """The outcomes in one class and window."""
         known = ["all", *self.scenario.jobs]
-        check(job_class in known, "class", job_class, f"must be a class of jobs{nearest(job_class, known)}")
-        check(window in self.windows, "window", window, f"must be a window{nearest(window, self.windows)}")
+        if job_class not in known:
+            raise ScenarioError("class", f"must be a class of jobs{nearest(job_class, known)}", job_class)
+        if window not in self.windows:
+            raise ScenarioError("window", f"must be a window{nearest(window, self.windows)}", window)
         view = MAIN + self.windows.index(window)
         return Cells(list(self.outcomes), self.scenario, view, known.index(job_class))
 

@@ -276,7 +276,10 @@ class Scenario(Model):
 
         Raises ScenarioError for an unknown path, naming the nearest, and for a value that does not fit.
         """
-        table = self.plain()
+        touched = {path.partition(".")[0] for path in changes}
+        # What is not touched is valid already.
+        table = {name: getattr(self, name) for name in type(self).model_fields if name not in touched}
+        table |= self.model_dump(mode="json", exclude_defaults=True, include=touched)
         for path, value in changes.items():
             if path != "load":
                 self._put(table, path, value)
@@ -327,10 +330,15 @@ class Scenario(Model):
     @cached_property
     def digest(self) -> str:
         """SHA-256 of what the scenario says, the contents of its files included; 64 hexadecimal digits."""
-        content = hashlib.sha256(json.dumps(self.plain(), sort_keys=True, allow_nan=False).encode())
-        for file in sorted(set(files_of(self.plain()))):
-            content.update(Path(file).read_bytes())
-        return content.hexdigest()
+        return digest_of(self.plain())
+
+
+def digest_of(table: dict[str, Any]) -> str:
+    """SHA-256 of the tables of a scenario and the contents of the files that they name; 64 hexadecimal digits."""
+    content = hashlib.sha256(json.dumps(table, sort_keys=True, allow_nan=False).encode())
+    for file in sorted(set(files_of(table))):
+        content.update(Path(file).read_bytes())
+    return content.hexdigest()
 
 
 def mean_of(law: Law, source: AnySource) -> float:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from threading import Event
 from typing import Any
 
@@ -20,6 +22,7 @@ from backwater.run import Run
 from backwater.scenario import Scenario
 
 ENGINES = ("auto", "compiled", "simpy")
+AHEAD = 4  # items per thread that are given to threads before they are needed
 SMALL = 50_000  # jobs that the reference engine simulates sooner than the kernels are compiled
 
 
@@ -62,7 +65,8 @@ def extend(
 
 def resolve(engine: str, scenario: Scenario, run: Run, points: int = 1) -> str:
     """The engine that a word means for a run of so many points; where that is the compiled one, it is ready then."""
-    check(engine in ENGINES, "engine", engine, f"must be an engine{nearest(engine, ENGINES)}")
+    if engine not in ENGINES:  # what is near takes long to find, and each replication asks
+        raise ScenarioError("engine", f"must be an engine{nearest(engine, ENGINES)}", engine)
     if engine == "simpy":
         return engine
     from backwater.engines import compiled
@@ -111,17 +115,26 @@ def _outcomes(
 
 
 def in_threads(
-    work: Callable[[Any, Event], Any], items: Any, parallel: int, halt: Event | None = None
+    work: Callable[[Any, Event], Any], items: Iterable[Any], parallel: int, halt: Event | None = None
 ) -> Iterator[tuple[Any, Any]]:
-    """``(item, work(item, halt))`` for all items, as they end. An error or Ctrl-C sets ``halt`` and ends the rest."""
+    """``(item, work(item, halt))`` for all items, as they end. An error or Ctrl-C sets ``halt`` and ends the rest.
+
+    Items are taken as they are needed: there may be millions.
+    """
     halt = halt or Event()
-    pool = ThreadPoolExecutor(parallel, "backwater")
-    running = {pool.submit(work, item, halt): item for item in items}
+    pool, left = ThreadPoolExecutor(parallel, "backwater"), iter(items)
+    running: dict[Future[Any], Any] = {}
     try:
-        for done in as_completed(running):
-            if not isinstance(done.exception(), KeyboardInterrupt):  # halted: who did it says why
-                yield running.pop(done), done.result()
-        if running:
+        while True:
+            for item in islice(left, 0 if halt.is_set() else AHEAD * parallel - len(running)):
+                running[pool.submit(work, item, halt)] = item
+            if not running:
+                break
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                item = running.pop(done)
+                if not isinstance(done.exception(), KeyboardInterrupt):  # halted: who did it says why
+                    yield item, done.result()
+        if halt.is_set():
             raise KeyboardInterrupt
     except BaseException:
         halt.set()
@@ -190,6 +203,11 @@ def manifest(scenario: Scenario, run: Run, engine: str, seconds: float) -> dict[
 
 def versions() -> dict[str, str]:
     """Versions of what decides the numbers."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     out = {"python": platform.python_version()}
     for name in ("backwater", "numpy", "numba", "simpy", "scipy"):
         try:

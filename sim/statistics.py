@@ -6,7 +6,7 @@ Knows no simulation: arrays in, numbers out. NaN never passes in silence.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -104,17 +104,24 @@ def mean(values: Array, level: float = 0.95) -> Estimate:
 
 def histogram_quantile(counts: Counts, edges: Array, q: float) -> float:
     """The q-quantile of what a histogram counted, straight within a bin; the first bin holds zeros. NaN if empty."""
-    total = int(counts.sum())
-    if total == 0:
-        return math.nan
-    below = np.cumsum(counts)
-    rank = q * total
-    place = int(np.searchsorted(below, rank, side="left"))
-    place = min(place, int(np.searchsorted(below, total, side="left")))
-    if place == 0:
-        return 0.0
-    inside = (rank - (below[place] - counts[place])) / counts[place]
-    return float(edges[place] + inside * (edges[place + 1] - edges[place]))
+    return float(histogram_quantiles(counts[None], edges, [q])[0, 0])
+
+
+def histogram_quantiles(counts: Counts, edges: Array, qs: Sequence[float]) -> Array:
+    """These quantiles of each of several histograms, shape (histograms, len(qs)); counts: (histograms, bins)."""
+    found = np.full((len(counts), len(qs)), math.nan)
+    for row, below in enumerate(np.cumsum(counts, axis=1)):
+        total = int(below[-1])
+        last = int(np.searchsorted(below, total, side="left"))
+        for column, q in enumerate(qs if total else ()):
+            rank = q * total
+            place = min(int(np.searchsorted(below, rank, side="left")), last)
+            if place == 0:
+                found[row, column] = 0.0
+                continue
+            inside = (rank - below[place - 1]) / (below[place] - below[place - 1])
+            found[row, column] = edges[place] + inside * (edges[place + 1] - edges[place])
+    return found
 
 
 def histogram_share(counts: Counts, edges: Array, x: float) -> float:

@@ -31,8 +31,12 @@ FLOORS = {
     "engines": ["sim/engines/*"],
     "numbers": ["sim/statistics", "sim/metrics", "sim/events"],
     "runs": ["sim/plots", "sim/result", "sim/simulation"],
-    "records": ["experiments/__init__", "experiments/store", "experiments/require", "experiments/experiment"],
+    "records": [
+        *("experiments/__init__", "experiments/store", "experiments/axes", "experiments/design", "experiments/cell"),
+        *("experiments/require", "experiments/experiment", "experiments/own_model"),
+    ],
     "studies": [
+        "experiments/cluster",
         "experiments/sweep",
         "experiments/curves",
         "experiments/study",
@@ -98,10 +102,11 @@ DOORS = {
     "typer": ["experiments/cli*", "experiments/progress"],
     "rich": ["experiments/cli*", "experiments/progress", "experiments/bench/__main__"],
     "jinja2": ["experiments/report"],
+    "distributed": ["experiments/cluster"],
     "cronsim": ["sim/components/cron"],
     "pydantic": [
         *(f"sim/{name}" for name in ("base", "units", "parametric", "distributions", "components/*")),
-        *("sim/scenario", "sim/run", "experiments/experiment"),
+        *("sim/scenario", "sim/run", "experiments/experiment", "experiments/design", "experiments/own_model"),
     ],
 }
 DOORS["pydantic_core"] = DOORS["pydantic"]

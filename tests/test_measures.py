@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import backwater as bw
-from backwater.statistics import histogram_share
+from backwater.metrics import METRICS, QUANTILES, bin_edges
+from backwater.outcome import LATENCIES
+from backwater.statistics import histogram_quantile, histogram_share, pooled_quantile
 
 
 def even(service="1 s", interval="2 s", **parts):
@@ -114,3 +116,17 @@ def test_a_file_that_could_be_misread_is_refused(tmp_path, content, line):
     file.write_text(content)
     with pytest.raises(bw.ScenarioError, match=line):
         bw.Trace(file=str(file), time="t").times  # noqa: B018
+
+
+def test_empty_bins_that_are_left_out_change_no_bit():
+    """Estimates are made of the bins with anything in them; a constant's heap has empty neighbours."""
+    for service in (bw.Exponential(mean="100 ms"), bw.Constant(value="100 ms")):
+        scenario = bw.Scenario(arrivals=bw.Poisson(rate="8/s"), workers=bw.Workers(service=service))
+        cells = bw.simulate(scenario, horizon="60 s", replications=4).cells()
+        for index, name in enumerate(LATENCIES):
+            for word, q in QUANTILES.items():
+                whole, spread = pooled_quantile(cells.bins(index), bin_edges(), q)
+                assert METRICS[f"{name}_{word}"].interval(cells, 0.95) == whole
+                assert METRICS[f"{name}_{word}"].spread(cells).errors.tobytes() == spread.errors.tobytes()
+                each = [histogram_quantile(part, bin_edges(), q) for part in cells.bins(index)]
+                assert METRICS[f"{name}_{word}"].each(cells).tolist() == each

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from threading import local
 from typing import NamedTuple
 
 import numpy as np
@@ -150,8 +151,19 @@ class _Numbers:
         return self.add(law.table), NONE
 
 
+_of_thread = local()  # the latest scenario of each thread and its layout, which its replications share
+
+
 def layout(scenario: Scenario) -> Layout:
     """The scenario as flat numbers."""
+    scenario_then, made = getattr(_of_thread, "latest", (None, None))
+    if scenario_then is not scenario or made is None:
+        made = _made(scenario)
+        _of_thread.latest = scenario, made
+    return made
+
+
+def _made(scenario: Scenario) -> Layout:
     numbers = _Numbers()
     producers = [*scenario.producers, scenario.producers[0]]  # the last sends the backlog
     most = max(len(producer.classes) for producer in producers)

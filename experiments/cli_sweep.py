@@ -1,0 +1,104 @@
+"""The command ``backwater sweep``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from backwater.errors import check, nearest
+from backwater.experiments.cli_words import (
+    Horizon,
+    Replications,
+    Seed,
+    Set,
+    Warmup,
+    axis,
+    command,
+    err,
+    field,
+    out,
+    settings,
+)
+from backwater.experiments.progress import Bar
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def sweep(
+    what: Annotated[str, typer.Argument(metavar="EXPERIMENT | SCENARIO", help="a file or a name")],
+    over: Annotated[list[str] | None, typer.Option(
+        "--over", metavar="PATH=LOW..HIGH:POINTS[:log] | PATH=V1,V2,...",
+        help="an axis; with --design, PATH=LOW..HIGH[:log]; may be repeated")] = None,
+    design: Annotated[str | None, typer.Option(
+        metavar="KIND:POINTS[:SEED]",
+        help="points that fill the space of --over instead of a grid: sobol or latin_hypercube")] = None,
+    points: Annotated[Path | None, typer.Option(
+        metavar="FILE.csv", help="points of your own: a column per dotted path, a row per point")] = None,
+    changes: Set = None, horizon: Horizon = None, warmup: Warmup = None, replications: Replications = None,
+    seed: Seed = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="keep finished points there")] = None,
+    pool: Annotated[Path | None, typer.Option(
+        metavar="DIR", envvar="BACKWATER_POOL",
+        help="a folder in which experiments find each other's finished points")] = None,
+    parallel: Annotated[int | None, typer.Option(help="threads; all cores unless given")] = None,
+    cluster: Annotated[str | None, typer.Option(
+        metavar="ADDRESS", help="a Dask scheduler whose workers run the points, such as tcp://10.0.0.1:8786")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="take up what a stopped sweep has finished")] = False,
+) -> None:  # fmt: skip
+    """Run many scenarios on all cores or a cluster; finished points are kept, so a stopped sweep can go on."""
+    from backwater.experiments.study import study
+    from backwater.units import units_required
+
+    flags = {"horizon": horizon, "warmup": warmup, "replications": replications, "seed": seed}
+    with units_required():
+        varied = _varied(over, design, points)
+        experiment = _experiment(what, varied, changes, {k: v for k, v in flags.items() if v is not None})
+    folder = folder or Path("results") / Path(what).stem
+    try:
+        with Bar("points", len(experiment.points())) as bar:
+            done = study(experiment, folder, pool=pool, cluster=cluster, parallel=parallel, resume=resume,
+                         progress=bar.to, command=command())  # fmt: skip
+    except KeyboardInterrupt:
+        err.print(f"Stopped. {folder} keeps what was finished; the same command with --resume goes on.", soft_wrap=True)
+        raise typer.Exit(130) from None
+    number = len(done.manifest["points"])
+    out.print(f"{number:,} points, {done.jobs:,} jobs, in {folder}. Next: backwater report {folder}", soft_wrap=True)
+
+
+def _varied(over: list[str] | None, design: str | None, points: Path | None) -> dict[str, Any]:
+    """What the flags say varies: ``sweep``, ``design``, both or neither."""
+    from backwater.experiments.design import space
+
+    check(design is None or points is None, "--points", str(points), "must not be given beside --design")
+    if design is not None:
+        check(over, "--over", None, "must be given: each field's range PATH=LOW..HIGH[:log]")
+        return {"design": {**space(design), "over": dict(field(text) for text in over or [])}}
+    found: dict[str, Any] = {} if points is None else {"design": {"kind": "points", "file": str(points)}}
+    return {**found, "sweep": dict(axis(text) for text in over or [])}
+
+
+def _experiment(what: str, varied: dict[str, Any], changes: list[str] | None, flags: dict[str, Any]) -> Any:
+    from backwater.experiments.experiment import Experiment, is_experiment, load_experiment, read_scenario, shipped
+    from backwater.models import MODELS
+    from backwater.run import Run
+
+    is_file = bool(Path(what).suffix) or Path(what).exists()
+    names = [*shipped(), *MODELS]
+    check(
+        is_file or what in names, "experiment", what, f"must be an experiment, a model or a file{nearest(what, names)}"
+    )
+    rest: dict[str, Any] = {}
+    if is_experiment(what):
+        experiment = load_experiment(what)
+        scenario, carried = experiment.scenario, experiment.run.plain()
+        rest = {"question": experiment.question, "cases": experiment.cases, "observed": experiment.observed}
+        rest |= {"sweep": {**experiment.sweep, **varied.get("sweep", {})}}
+        rest |= {"design": varied.get("design", experiment.design)}
+    else:
+        check(any(varied.values()), "--over", None, "must be given: at least one axis PATH=LOW..HIGH:POINTS")
+        scenario, carried = read_scenario(what)
+        rest = varied
+    return Experiment(scenario=scenario.with_(settings(changes)), run=Run(**{**carried, **flags}), **rest)
