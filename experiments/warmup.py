@@ -27,7 +27,7 @@ def warmup(scenario: Scenario, run: Run, parallel: int | None = None) -> float:
     n = min(len(done.series["time"]) for done in result.outcomes)
     cuts = []
     for gauges in (("waiting", "busy"), ("backoff",)):
-        together = [sum(done.series[gauge][:n] for gauge in gauges) for done in result.outcomes]
+        together = [np.sum([done.series[gauge][:n] for gauge in gauges], axis=0) for done in result.outcomes]
         cuts.append(mser5(np.mean(together, axis=0)))
     cut = max(cuts)
     check(cut < n // 2 - 5, "run.horizon", run.horizon,

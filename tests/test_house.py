@@ -45,6 +45,7 @@ FLOORS = {
         "experiments/stress",
         "experiments/search",
         "experiments/precision",
+        "experiments/splitting",
         "experiments/warmup",
         "experiments/trials",
         "experiments/alarm",

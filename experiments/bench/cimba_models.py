@@ -4,6 +4,7 @@ A model counts what its package counts by itself; it keeps no histograms and che
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import cimba as cb
 from cimba import inputs
@@ -113,7 +114,7 @@ class Shop(cb.Model):
         self.completed = self.done * 1.0
 
 
-def _side(model: object, rate: float) -> Callable[[int, int], int]:
+def _side(model: Any, rate: float) -> Callable[[int, int], int]:
     def run(seed: int, jobs: int) -> int:
         window = cb.Window(warmup=0, duration=jobs / rate)
         cb.Experiment(model, replications=1, window=window, seed=seed).run()

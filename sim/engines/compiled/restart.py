@@ -186,7 +186,9 @@ class Split(System):
             if halt is not None and halt.is_set():
                 raise KeyboardInterrupt
         its = track[0]
-        return Tally(*(float(its[name]) for name in Tally._fields[:3]), visits) if code == ENDED else None
+        if code != ENDED:
+            return None
+        return Tally(float(its["attempts"]), float(its["rejected"]), float(its["simulated"]), visits)
 
 
 def _gathered(world: World) -> tuple[World, Array]:
@@ -205,7 +207,7 @@ def _gathered(world: World) -> tuple[World, Array]:
         moved.append(view)
     views = iter(moved)
     new: dict[str, object] = {
-        name: Calendar(next(views), next(views)) if isinstance(part, Calendar) else next(views)  # type: ignore[arg-type]
+        name: Calendar(next(views), next(views)) if isinstance(part, Calendar) else next(views)
         for name, part in arrays.items()
     }
     rest = {name: next(views) for name in books}
