@@ -25,6 +25,7 @@ class Cell(NamedTuple):
              shape (classes, windows, metrics, 3 + replications)
     end      when its longest replication ended [s]
     jobs     how many were simulated
+    short    how many times too wide the widest of the intervals is, where they must be so wide; NaN elsewhere
     """
 
     metrics: list[str]
@@ -33,6 +34,12 @@ class Cell(NamedTuple):
     numbers: Array
     end: float = math.nan
     jobs: int = 0
+    short: float = math.nan
+
+    @property
+    def replications(self) -> int:
+        """How often it was run."""
+        return self.numbers.shape[-1] - len(BOUNDS)
 
     def estimate(self, metric: str, job_class: str = "all", window: str = "all") -> Estimate:
         """A metric's estimate with its 95 % interval; ``n`` counts the replications that have a value."""

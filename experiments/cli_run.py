@@ -11,7 +11,20 @@ import typer
 from rich.table import Table
 
 from backwater.errors import check
-from backwater.experiments.cli_words import Horizon, Json, Replications, Seed, Set, What, err, make_folder, out, read
+from backwater.experiments.cli_words import (
+    Horizon,
+    Json,
+    Precise,
+    Replications,
+    Seed,
+    Set,
+    What,
+    err,
+    goal,
+    make_folder,
+    out,
+    read,
+)
 from backwater.experiments.progress import Bar
 
 app = typer.Typer(rich_markup_mode=None)
@@ -23,9 +36,7 @@ def run(
     warmup: Annotated[str | None, typer.Option(
         help='time before which nothing counts; "auto" finds it by MSER-5, from pilot runs')] = None,
     replications: Replications = None, seed: Seed = None,
-    precision: Annotated[list[str] | None, typer.Option(
-        "--precision", metavar='METRIC="2 %"', help='how precise to be: "2 %", "± 20 ms" or both with or; repeatable')
-    ] = None,
+    precision: Precise = None,
     budget: Annotated[int, typer.Option(help="replications that --precision may take, at most")] = 1000,
     engine: Annotated[str, typer.Option(help="compiled, simpy, or auto")] = "auto",
     as_json: Json = False,
@@ -35,7 +46,7 @@ def run(
     auto = warmup == "auto"
     flags = {"horizon": horizon, "warmup": None if auto else warmup, "replications": replications, "seed": seed}
     scenario, plan = read(what, changes, flags)
-    asked = [_goal(text) for text in precision or []]
+    asked = [goal(text) for text in precision or []]
     if folder is not None:
         make_folder(folder)
     try:
@@ -54,12 +65,6 @@ def run(
         out.print(line, soft_wrap=True)
     if folder is not None:
         out.print(f"Tables: {folder}")
-
-
-def _goal(text: str) -> tuple[str, str]:
-    name, equals, said = text.partition("=")
-    check(equals and name.strip(), "--precision", text, 'must be METRIC=PRECISION, such as latency_p99="2 %"')
-    return name.strip(), said.strip()
 
 
 def _simulate(
@@ -85,7 +90,7 @@ def _simulate(
     reached = precision.shortfall(result, wanted) <= 1
     how = "reached" if reached else "NOT reached: the budget ended"
     told.append(f"Precision {how} after {len(result.outcomes):,} replications.")
-    return result, told + [goal.told(result) for goal in wanted]
+    return result, told + [one.told(result) for one in wanted]
 
 
 def headline(result: Any) -> str:

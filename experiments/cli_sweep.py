@@ -10,6 +10,7 @@ import typer
 from backwater.errors import check, nearest
 from backwater.experiments.cli_words import (
     Horizon,
+    Precise,
     Replications,
     Seed,
     Set,
@@ -18,6 +19,7 @@ from backwater.experiments.cli_words import (
     command,
     err,
     field,
+    goal,
     out,
     settings,
 )
@@ -38,7 +40,9 @@ def sweep(
     points: Annotated[Path | None, typer.Option(
         metavar="FILE.csv", help="points of your own: a column per dotted path, a row per point")] = None,
     changes: Set = None, horizon: Horizon = None, warmup: Warmup = None, replications: Replications = None,
-    seed: Seed = None,
+    seed: Seed = None, precision: Precise = None,
+    budget: Annotated[int | None, typer.Option(
+        help="replications that --precision may take, all points together; 100 for each unless given")] = None,
     folder: Annotated[Path | None, typer.Option("--out", help="keep finished points there")] = None,
     pool: Annotated[Path | None, typer.Option(
         metavar="DIR", envvar="BACKWATER_POOL",
@@ -55,7 +59,11 @@ def sweep(
     flags = {"horizon": horizon, "warmup": warmup, "replications": replications, "seed": seed}
     with units_required():
         varied = _varied(over, design, points)
-        experiment = _experiment(what, varied, changes, {k: v for k, v in flags.items() if v is not None})
+        asked = {"precision": dict(goal(text) for text in precision or []), "budget": budget}
+        experiment = _experiment(
+            what, {**varied, **{k: v for k, v in asked.items() if v}}, changes,
+            {k: v for k, v in flags.items() if v is not None},
+        )  # fmt: skip
     folder = folder or Path("results") / Path(what).stem
     try:
         with Bar("points", len(experiment.points())) as bar:
@@ -64,7 +72,9 @@ def sweep(
     except KeyboardInterrupt:
         err.print(f"Stopped. {folder} keeps what was finished; the same command with --resume goes on.", soft_wrap=True)
         raise typer.Exit(130) from None
-    number = len(done.manifest["points"])
+    number, short = len(done.manifest["points"]), done.manifest.get("imprecise", 0)
+    if short:
+        out.print(f"NOT as precise as asked at {short:,} of {number:,} points: the budget ended.", soft_wrap=True)
     out.print(f"{number:,} points, {done.jobs:,} jobs, in {folder}. Next: backwater report {folder}", soft_wrap=True)
 
 
@@ -96,9 +106,15 @@ def _experiment(what: str, varied: dict[str, Any], changes: list[str] | None, fl
         scenario, carried = experiment.scenario, experiment.run.plain()
         rest = {"question": experiment.question, "cases": experiment.cases, "observed": experiment.observed}
         rest |= {"sweep": {**experiment.sweep, **varied.get("sweep", {})}}
-        rest |= {"design": varied.get("design", experiment.design)}
+        rest |= {name: varied.get(name, getattr(experiment, name)) for name in ("design", "precision", "budget")}
+        rest["require"] = experiment.require
     else:
-        check(any(varied.values()), "--over", None, "must be given: at least one axis PATH=LOW..HIGH:POINTS")
+        check(
+            varied.get("sweep") or varied.get("design"),
+            "--over",
+            None,
+            "must be given: at least one axis PATH=LOW..HIGH:POINTS",
+        )
         scenario, carried = read_scenario(what)
         rest = varied
     return Experiment(scenario=scenario.with_(settings(changes)), run=Run(**{**carried, **flags}), **rest)

@@ -19,6 +19,14 @@ Horizon = Annotated[str | None, typer.Option(help='time at which a run ends, suc
 Warmup = Annotated[str | None, typer.Option(help="time before which nothing counts")]
 Replications = Annotated[int | None, typer.Option(help="independent repetitions")]
 Seed = Annotated[int | None, typer.Option(help="of all random numbers")]
+Precise = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--precision",
+        metavar='METRIC="2 %"',
+        help='how precise to be: "2 %", "± 20 ms" or both with or; may be repeated',
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
 
 
@@ -47,6 +55,13 @@ def variant_of(flag: str, text: str) -> tuple[str, dict[str, Any]]:
     name, colon, said = text.partition(":")
     check(colon and name.strip(), flag, text, 'must be "NAME: PATH=VALUE, ...", such as "half: workers.count=20"')
     return name.strip(), settings([part.strip() for part in said.split(",") if part.strip()])
+
+
+def goal(text: str) -> tuple[str, str]:
+    """A metric and how precise it must be, from ``METRIC=PRECISION``."""
+    name, equals, said = text.partition("=")
+    check(equals and name.strip(), "--precision", text, 'must be METRIC=PRECISION, such as latency_p99="2 %"')
+    return name.strip(), said.strip()
 
 
 def scenario(what: str, changes: list[str] | None) -> tuple[Any, dict[str, Any]]:

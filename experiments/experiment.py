@@ -15,6 +15,7 @@ from backwater.base import Model
 from backwater.errors import ScenarioError, check, nearest
 from backwater.experiments.axes import Axis, Coordinate, coordinate, flat, read_axis, takes, texts
 from backwater.experiments.design import Design
+from backwater.experiments.precision import Goal, check_goals, goals
 from backwater.experiments.require import Requirement, check_fits, requirement
 from backwater.experiments.store import key
 from backwater.metrics import METRICS, metric, named
@@ -144,6 +145,8 @@ class Experiment(Grid):
 
     scenario  what varies
     run       how long and how often
+    precision how narrow intervals must be, in place of a number of replications: metric -> "2 %" or "± 20 ms"
+    budget    replications that this may take, of all points together; 100 for each unless given
     require   what must be met: metric -> "<= 2 s" or ">= 99 %"
     observed  measured figures, shown beside the estimates: metric -> value with unit
     and what a Grid has
@@ -151,6 +154,8 @@ class Experiment(Grid):
 
     scenario: Scenario
     run: Run
+    precision: dict[str, str] = Field(default_factory=dict)
+    budget: int | None = Field(default=None, ge=1)
     require: dict[str, str] = Field(default_factory=dict)
     observed: dict[str, str | float] = Field(default_factory=dict)
 
@@ -158,6 +163,11 @@ class Experiment(Grid):
     def requirements(self) -> list[Requirement]:
         """What must be met. Raises ScenarioError for anything but a metric and its limit."""
         return [requirement(f"{name} {said}", f"require.{name}") for name, said in self.require.items()]
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """How precise each point must be; none where a number of replications says how often it is run."""
+        return goals(self.precision) if self.precision else ()
 
     @property
     def base(self) -> Scenario | None:
@@ -169,6 +179,7 @@ class Experiment(Grid):
 
     def checked(self) -> Iterator[tuple[Point, Scenario | None]]:
         check_fits(self.requirements, self.scenario, self.run, "require")
+        check_goals(self.goals, self.scenario, self.run)
         for text in self.observed:
             word, job_class, window = named(text)
             metric(word)
@@ -182,8 +193,12 @@ class Experiment(Grid):
                 raise ScenarioError("jobs", must, list(scenario.jobs))
             yield point, scenario
 
-    def key(self, point: Point, scenario: Scenario | None) -> str:
-        return key(scenario or point.scenario, self.run)
+    def key(self, point: Point, scenario: Scenario | None, most: int | None = None) -> str:
+        if not self.precision:
+            return key(scenario or point.scenario, self.run)
+        return key(
+            scenario or point.scenario, self.run, self.precision, self.run.replications if most is None else most
+        )
 
     def at(self, point: Point) -> Scenario:
         try:
@@ -195,7 +210,7 @@ class Experiment(Grid):
         return scenario
 
     def plain(self) -> dict[str, Any]:
-        rest = {"require": self.require, "observed": self.observed}
+        rest = {"precision": self.precision, "budget": self.budget, "require": self.require, "observed": self.observed}
         said = {"scenario": self.scenario.plain(), "run": self.run.plain(), **{k: v for k, v in rest.items() if v}}
         return {**super().plain(), **said}
 

@@ -29,13 +29,14 @@ from backwater.scenario import Scenario, digest_of
 PATIENCE = 60.0  # how long another process may hold the file [s]
 
 
-def key(scenario: Scenario, run: Run) -> str:
+def key(scenario: Scenario, run: Run, *more: Any) -> str:
     """The name of a point: what it simulates, how, and by which code; 32 hexadecimal digits.
 
     A point of other code is never taken up again. What the scenario is called, and its notes, do not matter.
+    ``more`` is what else decides, such as how precise it must be.
     """
     told = {name: part for name, part in scenario.plain().items() if name not in ("name", "notes")}
-    return digest([digest_of(told), run.plain()])
+    return digest([digest_of(told), run.plain(), *more])
 
 
 def digest(said: list[Any]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Event
@@ -16,6 +18,7 @@ from backwater.errors import AuditError, LimitError, RuleError, ScenarioError, c
 from backwater.experiments.cell import BOUNDS, Array, Cell, measured
 from backwater.experiments.experiment import Axis, Design, Experiment, Grid, Point, experiment_from, flat, read_scenario
 from backwater.experiments.own_model import Function, OwnModel, call
+from backwater.experiments.precision import LEAST, MOST, Goal, allocate, needed, precise, shortfall
 from backwater.experiments.store import Store
 from backwater.metrics import METRICS
 from backwater.run import Run
@@ -23,6 +26,7 @@ from backwater.scenario import Scenario, digest_of
 from backwater.simulation import cores, in_threads, resolve, simulate, versions
 
 Folder = str | os.PathLike[str]
+ROUNDS = 3  # in which a budget is shared out: what the first ones did not need others may have
 
 
 def run_point(
@@ -30,6 +34,15 @@ def run_point(
 ) -> Cell:
     """One point: estimates with intervals, and the value of each replication, by metric, class and window."""
     return measured(simulate(scenario, run, engine=engine, parallel=parallel, halt=halt))
+
+
+def precise_point(
+    scenario: Scenario, run: Run, wanted: Sequence[Goal], most: int, parallel: int | None = None,
+    halt: Event | None = None,
+) -> Cell:  # fmt: skip
+    """One point, run until its intervals are as narrow as is wanted, or so many replications are done."""
+    result = precise(scenario, run, wanted, max(most, LEAST), parallel=parallel, halt=halt)
+    return measured(result)._replace(short=shortfall(result, wanted))
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,8 @@ class Sweep:
     @cached_property
     def data(self) -> xr.Dataset:
         """Every replication's value of every metric."""
-        return self._dataset("replication", range(self.experiment.replications), self.numbers[..., len(BOUNDS) :])
+        times = range(self.numbers.shape[-1] - len(BOUNDS))
+        return self._dataset("replication", times, self.numbers[..., len(BOUNDS) :])
 
     @cached_property
     def estimates(self) -> xr.Dataset:
@@ -103,12 +117,17 @@ class _Table:
         """What these points gave."""
         if self.first is None:
             self.first, self.numbers = cell, np.full((*self.shape, *cell.numbers.shape), np.nan)
+        more = cell.numbers.shape[-1] - self.numbers.shape[-1]
+        if more > 0:
+            wider = [(0, 0)] * (self.numbers.ndim - 1) + [(0, more)]
+            self.numbers = np.pad(self.numbers, wider, constant_values=math.nan)
         for point in points:
             if cell.metrics != self.first.metrics:
                 must = f"must give the metrics {', '.join(self.first.metrics)} at every point"
                 raise RuleError(f"the model {must} (got {', '.join(cell.metrics)} at {point.where})")
-            self.numbers[point.place], self.ends[point.place] = cell.numbers, cell.end
-        self.done += len(points)
+            self.done += bool(np.isnan(self.ends[point.place]))
+            self.numbers[point.place], self.ends[point.place] = math.nan, cell.end
+            self.numbers[point.place][..., : cell.numbers.shape[-1]] = cell.numbers
         self.jobs += cell.jobs * len(points)
 
     def sweep(self, manifest: dict[str, Any], store: Store | None) -> Sweep:
@@ -165,6 +184,8 @@ def run_experiment(
 ) -> Sweep:  # fmt: skip
     """Run every point of an experiment that is neither in ``store`` nor in ``pool``; see ``sweep``."""
     check(parallel is None or parallel >= 1, "--parallel", parallel, "must be at least 1")
+    asked = isinstance(experiment, Experiment) and experiment.precision
+    check(not asked or cluster is None, "--cluster", cluster, "must not be given where a precision is asked for")
     stores = [Store(folder) for folder in (store, pool) if folder is not None]
     if isinstance(experiment, OwnModel) and stores:
         experiment.check_kept()
@@ -178,7 +199,7 @@ def run_experiment(
         names.append(experiment.key(point, scenario))
         points.setdefault(names[-1], []).append(point)
         weights[names[-1]] = 0.0 if scenario is None else scenario.rate
-    manifest = {"command": command, "versions": versions(), "points": names}
+    manifest: dict[str, Any] = {"command": command, "versions": versions(), "points": names}
     if isinstance(experiment, Experiment):
         manifest["digest"] = experiment.scenario.digest
     if store is not None:
@@ -186,14 +207,17 @@ def run_experiment(
         stores[0].keep("manifest", manifest)
     if pool is not None:
         stores[-1].make("--pool")
-    table = _Table(experiment, next(iter(points.values())))
+    table, cells = _Table(experiment, next(iter(points.values()))), dict[str, Cell]()
     todo = []
     for name, alike in points.items():
         have = _found(stores, name)
         if have is None:
             todo.append(name)
         else:
-            table.put(alike, Cell(**have))
+            cell = Cell(**have)
+            table.put(alike, cell)
+            if asked:  # else a point's numbers are kept once
+                cells[name] = cell
     tell = progress or (lambda done, total: None)
     tell(table.done, len(names))
     todo.sort(key=lambda name: -weights[name])  # the heaviest first: the last points then end together
@@ -201,8 +225,56 @@ def run_experiment(
         for each in stores:
             each.save(name, cell._asdict())
         table.put(points[name], cell)
+        if asked:
+            cells[name] = cell
         tell(table.done, len(names))
+    if isinstance(experiment, Experiment) and asked:
+        renamed = _refine(experiment, points, cells, table, stores, parallel or cores(), tell)
+        manifest["points"] = [renamed.get(name, name) for name in names]
+        manifest["imprecise"] = sum(len(points[name]) for name, cell in cells.items() if cell.short > 1)
+        if store is not None:
+            stores[0].keep("manifest", manifest)
     return table.sweep(manifest, stores[0] if store is not None else None)
+
+
+def _refine(
+    experiment: Experiment, points: dict[str, list[Point]], cells: dict[str, Cell], table: _Table, stores: list[Store],
+    parallel: int, tell: Callable[[int, int], None],
+) -> dict[str, str]:  # fmt: skip
+    """Run again, longer, the points that are not precise enough, as far as the budget goes; their new names."""
+    renamed: dict[str, str] = {}
+    for _ in range(ROUNDS):
+        again = _shares(experiment, cells)
+        renamed |= {name: experiment.key(points[name][0], None, most) for name, most in again.items()}
+        threads = max(1, parallel // max(len(again), 1))
+
+        def work(name: str, halt: Event, most: dict[str, int] = again, threads: int = threads) -> Cell:
+            point = points[name][0]
+            return _named(point.where, lambda: precise_point(
+                point.scenario, experiment.run, experiment.goals, most[name], threads, halt))  # fmt: skip
+
+        kept = {name: Cell(**have) for name in again if (have := _found(stores, renamed[name])) is not None}
+        todo = sorted((name for name in again if name not in kept), key=lambda name: -again[name])
+        fresh = in_threads(work, todo, min(parallel, len(todo))) if todo else iter(())
+        for number, (name, cell) in enumerate(itertools.chain(kept.items(), fresh)):
+            if name not in kept:
+                for each in stores:
+                    each.save(renamed[name], cell._asdict())
+            cells[name] = cell
+            table.put(points[name], cell)
+            tell(len(points) - len(again) + number + 1, len(points))
+    return renamed
+
+
+def _shares(experiment: Experiment, cells: dict[str, Cell]) -> dict[str, int]:
+    """How many replications each point may have that needs more than it has."""
+    done = {name: cell.replications for name, cell in cells.items()}
+    names = [name for name, cell in cells.items() if cell.short > 1]
+    budget = 100 * len(cells) if experiment.budget is None else experiment.budget
+    left = max(budget - sum(done.values()), 0) + sum(done[name] for name in names)
+    needs = [min(needed(done[name], cells[name].short), MOST) for name in names]
+    shares = zip(names, allocate(needs, [done[name] for name in names], left), strict=True)
+    return {name: most for name, most in shares if most > done[name]}
 
 
 def _found(stores: list[Store], name: str) -> dict[str, Any] | None:
@@ -259,7 +331,12 @@ def _all(
                 point.where, lambda: call(experiment.function, experiment.seed, experiment.times, point.changes)
             )
         assert isinstance(experiment, Experiment)
-        return _named(point.where, lambda: run_point(point.scenario, experiment.run, engine, threads, halt))
+        run, goals = experiment.run, experiment.goals
+        if goals:
+            return _named(
+                point.where, lambda: precise_point(point.scenario, run, goals, run.replications, threads, halt)
+            )
+        return _named(point.where, lambda: run_point(point.scenario, run, engine, threads, halt))
 
     if parallel == 1 or serial:
         for name in points:

@@ -33,7 +33,7 @@ FLOORS = {
     "runs": ["sim/plots", "sim/result", "sim/simulation"],
     "records": [
         *("experiments/__init__", "experiments/store", "experiments/axes", "experiments/design", "experiments/cell"),
-        *("experiments/require", "experiments/experiment", "experiments/own_model"),
+        *("experiments/require", "experiments/precision", "experiments/experiment", "experiments/own_model"),
     ],
     "studies": [
         "experiments/cluster",
@@ -44,7 +44,6 @@ FLOORS = {
         "experiments/safe_load",
         "experiments/stress",
         "experiments/search",
-        "experiments/precision",
         "experiments/splitting",
         "experiments/warmup",
         "experiments/trials",

@@ -6,7 +6,9 @@ import pytest
 
 import backwater as bw
 from backwater.errors import ScenarioError
+from backwater.experiments.experiment import Experiment
 from backwater.experiments.precision import allocate, goals, needed, precise, shortfall
+from backwater.experiments.sweep import load_sweep
 from backwater.experiments.warmup import warmup
 from backwater.simulation import extend, simulate
 
@@ -59,6 +61,38 @@ def test_effort_goes_where_the_noise_is():
     assert shared[0] == 10
     assert sum(shared) <= 160
     assert shared[1] == pytest.approx(2 * shared[2], abs=2)
+
+
+def test_a_sweep_spends_where_the_noise_is_and_goes_on_where_it_was_stopped(tmp_path):
+    roomy = MM1.with_({"queue.capacity": 50})
+    asked = Experiment(scenario=roomy, run=bw.Run(horizon=500, warmup=50, replications=6), budget=1500,
+                       sweep={"load": [0.3, 0.9]}, precision={"latency_mean": "8 %"})  # fmt: skip
+    done = bw.sweep(asked, store=tmp_path)
+    calm, busy = (done.cell((at, 0)) for at in (0, 1))
+    for cell in (calm, busy):
+        value, low, high, _ = cell.estimate("latency_mean")
+        assert (high - low) / 2 <= 0.08 * value * (1 + 1e-9)
+        assert cell.replications == done.numbers.shape[-1] - 3
+    assert busy.estimate("latency_mean").n > 1.5 * calm.estimate("latency_mean").n
+    assert done.manifest["imprecise"] == 0
+    # A point's numbers are those of so many replications.
+    plain = simulate(
+        SMALL.with_({"load": 0.9}), bw.Run(horizon=500, warmup=50, replications=busy.estimate("wait_mean").n)
+    )
+    assert busy.estimate("latency_p99")[:3] == plain.estimate("latency_p99")[:3]
+    stopped = []
+    again = bw.sweep(asked, store=tmp_path, resume=True, progress=lambda n, total: stopped.append(n))
+    assert again.data.equals(done.data)
+    assert stopped[0] == 2
+    assert load_sweep(tmp_path).data.equals(done.data)
+
+
+def test_a_sweep_whose_budget_ends_says_so():
+    asked = Experiment(scenario=SMALL, run=bw.Run(horizon=200, replications=5), budget=14, sweep={"load": [0.3, 0.9]},
+                       precision={"latency_mean": "0.1 %"})  # fmt: skip
+    done = bw.sweep(asked)
+    assert done.manifest["imprecise"] == 2
+    assert sum(done.cell((at, 0)).estimate("latency_mean").n for at in (0, 1)) <= 14
 
 
 @pytest.mark.parametrize(
