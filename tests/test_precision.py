@@ -77,7 +77,7 @@ def test_a_sweep_spends_where_the_noise_is_and_goes_on_where_it_was_stopped(tmp_
     assert done.manifest["imprecise"] == 0
     # A point's numbers are those of so many replications.
     plain = simulate(
-        SMALL.with_({"load": 0.9}), bw.Run(horizon=500, warmup=50, replications=busy.estimate("wait_mean").n)
+        roomy.with_({"load": 0.9}), bw.Run(horizon=500, warmup=50, replications=busy.estimate("wait_mean").n)
     )
     assert busy.estimate("latency_p99")[:3] == plain.estimate("latency_p99")[:3]
     stopped = []
