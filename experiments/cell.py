@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from backwater.metrics import METRICS
+from backwater.metrics import METRICS, metric
 from backwater.outcome import WHOLE
 from backwater.result import Result
 from backwater.statistics import Estimate
@@ -56,15 +58,17 @@ class Cell(NamedTuple):
         return np.asarray(self.numbers[at])
 
 
-def measured(result: Result) -> Cell:
-    """What a simulated point gave."""
-    names = {name: n for n, name in enumerate(METRICS)}
+def measured(result: Result, extra: Sequence[str] = ()) -> Cell:
+    """What a simulated point gave; ``extra`` names metrics besides the usual ones, such as ``served_within(2 s)``."""
+    names = {name: n for n, name in enumerate([*METRICS, *extra])}
     shape = len(result.classes), len(result.windows), len(names), len(BOUNDS) + len(result.outcomes)
     numbers = np.full(shape, math.nan)
-    for name, job_class, window, cells in result.each():
-        row = numbers[result.classes.index(job_class), result.windows.index(window), names[name]]
-        row[: len(BOUNDS)] = METRICS[name].estimate(cells, 0.95)[: len(BOUNDS)]
-        row[len(BOUNDS) :] = METRICS[name].each(cells)
+    more = [(name, job_class, window, result.cells(job_class, window))
+            for name, job_class, window in itertools.product(extra, result.classes, result.windows)]  # fmt: skip
+    for name, job_class, window, cells in [*result.each(), *more]:
+        row, found = numbers[result.classes.index(job_class), result.windows.index(window), names[name]], metric(name)
+        row[: len(BOUNDS)] = found.estimate(cells, 0.95)[: len(BOUNDS)]
+        row[len(BOUNDS) :] = found.each(cells)
     end = max(done.end for done in result.outcomes)
     jobs = sum(int(done.counter("arrived", WHOLE)) for done in result.outcomes)
     return Cell(list(names), result.classes, result.windows, numbers, end, jobs)

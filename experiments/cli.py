@@ -125,11 +125,18 @@ def steps(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="the folder of a finished sweep")]) -> None:
-    """Write one self-contained HTML page about a finished sweep."""
-    from backwater.experiments.report import write_report
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="the folder of a finished sweep, plan or stress")],
+    html: Annotated[bool, typer.Option("--html", help="one self-contained page; if no format is given, this")] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="pages to print")] = False,
+    md: Annotated[bool, typer.Option("--md", help="Markdown, with the figures beside it")] = False,
+) -> None:
+    """Write a report about a finished sweep, plan or stress: HTML, PDF, Markdown."""
+    from backwater.experiments.report import reports
 
-    out.print(f"Report: {write_report(folder)}")
+    wanted = [name for name, on in (("html", html), ("pdf", pdf), ("md", md)) if on] or ["html"]
+    for path in reports(folder, wanted):
+        out.print(f"Report: {path}", soft_wrap=True)
 
 
 @contextmanager

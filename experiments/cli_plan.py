@@ -90,7 +90,7 @@ def plan(
     else:
         _print(found)
         if folder is not None:
-            out.print(f"Report: {folder / 'plan.html'}", soft_wrap=True)
+            out.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
     raise typer.Exit(0 if found.sure else 1)
 
 

@@ -104,7 +104,8 @@ def _experiment(what: str, varied: dict[str, Any], changes: list[str] | None, fl
     if is_experiment(what):
         experiment = load_experiment(what)
         scenario, carried = experiment.scenario, experiment.run.plain()
-        rest = {"question": experiment.question, "cases": experiment.cases, "observed": experiment.observed}
+        rest = {"question": experiment.question, "cases": experiment.cases, "require": experiment.require,
+                "observed": experiment.observed}  # fmt: skip
         rest |= {"sweep": {**experiment.sweep, **varied.get("sweep", {})}}
         rest |= {name: varied.get(name, getattr(experiment, name)) for name in ("design", "precision", "budget")}
         rest["require"] = experiment.require

@@ -17,13 +17,13 @@ from backwater.experiments.axes import Axis, Coordinate, coordinate, flat, read_
 from backwater.experiments.design import Design
 from backwater.experiments.precision import Goal, check_goals, goals
 from backwater.experiments.require import Requirement, check_fits, requirement
-from backwater.experiments.store import key
+from backwater.experiments.store import digest, key
 from backwater.metrics import METRICS, metric, named
 from backwater.models import MODELS, ready
 from backwater.run import Run
 from backwater.scenario import Scenario
 from backwater.simulation import check_end, check_memory
-from backwater.units import units_required
+from backwater.units import parse, units_required
 
 SHIPPED = Path(__file__).parent
 RESERVED = {"case", "class", "window", "replication", "bound"}
@@ -170,6 +170,27 @@ class Experiment(Grid):
         return goals(self.precision) if self.precision else ()
 
     @property
+    def seen(self) -> list[tuple[str, str, str, float]]:
+        """What was observed: metric, class, window and value in base units. Raises ScenarioError where it is none."""
+        out = []
+        for text, given in self.observed.items():
+            name, job_class, window = named(text)
+            dimension = metric(name).dimension
+            try:
+                value = parse(given, dimension) if dimension else float(given)
+            except (ScenarioError, ValueError):
+                must = f"must be a value of {name}, with its unit if it has one"
+                raise ScenarioError(f"observed.{text}", must, given) from None
+            out.append((name, job_class, window, value))
+        return out
+
+    @property
+    def extra(self) -> tuple[str, ...]:
+        """Metrics that are required or were observed, besides the usual ones."""
+        names = [*(one.name for one in self.requirements), *(named(text)[0] for text in self.observed)]
+        return tuple(dict.fromkeys(name for name in names if name not in METRICS))
+
+    @property
     def base(self) -> Scenario | None:
         return self.scenario
 
@@ -180,9 +201,7 @@ class Experiment(Grid):
     def checked(self) -> Iterator[tuple[Point, Scenario | None]]:
         check_fits(self.requirements, self.scenario, self.run, "require")
         check_goals(self.goals, self.scenario, self.run)
-        for text in self.observed:
-            word, job_class, window = named(text)
-            metric(word)
+        for text, (_, job_class, window, _) in zip(self.observed, self.seen, strict=True):
             classes, windows = ["all", *self.scenario.jobs], ["all", *self.run.windows]
             for given, kind, known in ((job_class, "class", classes), (window, "window", windows)):
                 check(given in known, f"observed.{text}", given, f"must name a {kind}{nearest(given, known)}")
@@ -194,11 +213,12 @@ class Experiment(Grid):
             yield point, scenario
 
     def key(self, point: Point, scenario: Scenario | None, most: int | None = None) -> str:
-        if not self.precision:
-            return key(scenario or point.scenario, self.run)
-        return key(
-            scenario or point.scenario, self.run, self.precision, self.run.replications if most is None else most
-        )
+        found = scenario or point.scenario
+        if self.precision:
+            name = key(found, self.run, self.precision, self.run.replications if most is None else most)
+        else:
+            name = key(found, self.run)
+        return digest([name, *self.extra]) if self.extra else name
 
     def at(self, point: Point) -> Scenario:
         try:

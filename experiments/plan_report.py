@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import math
 from pathlib import Path
 from typing import Any
 
+from backwater.experiments.document import Document, Section, Table, Text, pairs, picture
+from backwater.experiments.document.files import publish
+from backwater.experiments.method import manifest, method, run_rows
 from backwater.experiments.plan import COST, Planned
 from backwater.experiments.plan_figures import plan_figures
-from backwater.experiments.report import assumptions, page
+from backwater.experiments.report import assumed, before, unmodelled
+from backwater.experiments.require import sure
 from backwater.experiments.search import Range
 from backwater.experiments.trials import FREE, Judged, Setting, Trial
-from backwater.napkin import napkin
 from backwater.simulation import versions
 from backwater.units import human
 
@@ -111,16 +112,9 @@ def rows(found: Planned) -> list[tuple[str, ...]]:
     assert trial is not None
     return [
         (one.require.text, one.case, one.require.shown(one.found.value),
-         f"{one.require.shown(one.found.low)} .. {one.require.shown(one.found.high)}", _sure(one.confidence))
+         f"{one.require.shown(one.found.low)} .. {one.require.shown(one.found.high)}", sure(one.confidence))
         for one in trial.judged
     ]  # fmt: skip
-
-
-def _sure(confidence: float) -> str:
-    """A confidence, never rounded up to certainty."""
-    if math.isnan(confidence):
-        return "-"
-    return ">99.9 %" if confidence > 0.999 else "<0.1 %" if confidence < 0.001 else human(confidence, "share")
 
 
 def numbers(found: Planned) -> dict[str, Any]:
@@ -166,23 +160,37 @@ def _plain(trial: Trial) -> dict[str, Any]:
 
 
 def write(found: Planned, folder: Path, command: str) -> Path:
-    """Write ``plan.html``, ``plan.json`` and the figures into a folder; returns the page's path."""
-    drawn = []
-    for name, caption, figure in plan_figures(found):
-        image = io.BytesIO()
-        figure.savefig(image, format="png", dpi=130)
-        (folder / f"{name}.png").write_bytes(image.getvalue())
-        drawn.append({"caption": caption, "data": base64.b64encode(image.getvalue()).decode()})
+    """Write the report as ``report.html``, ``plan.json`` and the figures into a folder; returns the page's path."""
     (folder / "plan.json").write_text(json.dumps(numbers(found), indent=1, allow_nan=False), "utf-8")
-    title, texts = verdict(found)
-    page_ = page(
-        "plan.html", title=found.question.scenario.name, question=_question(found), answer=title, texts=texts,
-        rows=rows(found), figures=drawn, napkin=napkin(found.question.scenario),
-        assumptions=assumptions(found.question.scenario, {one.path for one in found.find}), method=method(found),
-        command=command,
-    )  # fmt: skip
-    (folder / "plan.html").write_text(page_, "utf-8")
-    return folder / "plan.html"
+    return publish(document(found, command), folder)[0]
+
+
+def document(found: Planned, command: str) -> Document:
+    """The report of a plan."""
+    scenario, (title, texts) = found.question.scenario, verdict(found)
+    head = ("requirement", "case", "estimate", "95 % interval", "sure")
+    judged = Table("Each requirement in each case", head, tuple(rows(found)), right=(2, 3, 4))
+    drawn = tuple(picture(name, _seen(found), caption, figure) for name, caption, figure in plan_figures(found))
+    run = run_rows(found.question.run, scenario.digest)
+    sections = (
+        Section("Answer", (Text(title, strong=True), judged, *(Text(text) for text in texts))),
+        Section("Figures", drawn),
+        before(scenario),
+        assumed(scenario, {one.path for one in found.find}),
+        unmodelled(scenario),
+        method(details=pairs("How the answer was found", ("what", "how"), searched(found))),
+        manifest(run, versions(), command),
+    )
+    return Document(scenario.name, _question(found), sections)
+
+
+def _seen(found: Planned) -> str:
+    """What the figure of a plan shows, for those who do not see it."""
+    texts = [
+        f"{one.require.text} in case {one.case}: {_with_interval(one)}"
+        for trial in (found.answer or found.closest,) if trial is not None for one in trial.judged
+    ]  # fmt: skip
+    return f"Curves of each requirement's metric over the settings tried. Where the answer lies, {'; '.join(texts)}."
 
 
 def _question(found: Planned) -> str:
@@ -195,7 +203,7 @@ def _shown(one: Range) -> str:
     return f"{one.path} from {one.at(0):.6g} to {one.at(one.last):.6g}"
 
 
-def method(found: Planned) -> list[tuple[str, str]]:
+def searched(found: Planned) -> list[tuple[str, str]]:
     """How it was found, for those who want to doubt it."""
     question, run = found.question, found.question.run
     cases = ", ".join(question.cases)
@@ -206,9 +214,6 @@ def method(found: Planned) -> list[tuple[str, str]]:
         ("confidence", "the answer was run again with random numbers that the search had not seen; each requirement "
          f"must be met with {human(question.confidence, 'share')} in each case ({cases})"),
         ("assumed", "more of what is minimized breaks no requirement; along the rest they get better, then worse"),
-        ("run", f"horizon {human(run.end, 'time')}, warm-up {human(run.warmup, 'time')}, seed {run.seed}"),
-        ("versions", ", ".join(f"{name} {version}" for name, version in versions().items())),
-        ("scenario", question.scenario.digest),
     ]  # fmt: skip
     if COST in found.minimize:
         prices = question.prices

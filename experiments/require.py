@@ -15,7 +15,7 @@ from backwater.outcome import LATENCIES
 from backwater.result import Result
 from backwater.run import Run
 from backwater.scenario import Scenario
-from backwater.statistics import Estimate, confidence_below, rare_confidence_below, ratio_spread
+from backwater.statistics import Estimate, confidence_below, rare_confidence_below, ratio_spread, t_factor
 from backwater.units import human, parse, units_required
 
 # What only serving can meet: a plan must ask for one of these, or turning everybody away would be its answer.
@@ -98,6 +98,20 @@ class Requirement(NamedTuple):
         sure = confidence_below(found.spread(cells), self.limit)
         return sure if self.most else 1 - sure
 
+    def sureness(self, found: Estimate) -> float:
+        """How sure it is that it is met, by an estimate with its 95 % t interval alone.
+
+        NaN where that cannot say: without an interval, or where all replications gave the same.
+        """
+        from scipy.special import stdtr
+
+        # The side that was not cut off at the end of what is possible tells the width.
+        error = max(found.high - found.value, found.value - found.low) / t_factor(found.n, 0.95)
+        if math.isnan(error) or error == 0.0:
+            return math.nan
+        sure = float(stdtr(found.n - 1, (self.limit - found.value) / error))
+        return sure if self.most else 1 - sure
+
     def shown(self, value: float) -> str:
         """A value of its metric as people read it."""
         return human(value, self.metric.dimension)
@@ -110,6 +124,13 @@ def _share_below(events: np.ndarray, trials: np.ndarray, limit: float) -> float:
     if seen <= FEW and not math.isnan(sure):
         return min(sure, rare_confidence_below(math.ceil(seen), int(trials.sum()), limit))
     return sure
+
+
+def sure(confidence: float) -> str:
+    """A confidence in words, never rounded up to certainty."""
+    if math.isnan(confidence):
+        return "-"
+    return ">99.9 %" if confidence > 0.999 else "<0.1 %" if confidence < 0.001 else human(confidence, "share")
 
 
 def requirement(text: str, where: str = "--require") -> Requirement:

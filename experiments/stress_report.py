@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +13,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from backwater.errors import check
-from backwater.experiments import store, stress, stress_figures
+from backwater.experiments import document, store, stress, stress_figures
+from backwater.experiments.document.files import publish
+from backwater.experiments.method import manifest, method
 from backwater.experiments.recovery import Array, Lab, Plan
-from backwater.experiments.report import assumptions, page
+from backwater.experiments.report import assumed, before, unmodelled
 from backwater.experiments.safe_load import Bound, bound
 from backwater.experiments.stress_figures import sized
-from backwater.napkin import napkin
 from backwater.scenario import Scenario
 from backwater.simulation import check_memory, versions
 from backwater.units import human
@@ -175,13 +174,6 @@ class Stress:
 
     def write(self, folder: Path, done: list[Section], command: str) -> dict[str, Any]:
         """Write the page, the figures as PNG and the numbers as JSON of the sections so far; returns the numbers."""
-        shown = []
-        for section in done:
-            image = io.BytesIO()
-            section.figure.savefig(image, format="png", dpi=130)
-            (folder / f"{section.name}.png").write_bytes(image.getvalue())
-            data = base64.b64encode(image.getvalue()).decode()
-            shown.append({"title": section.title, "text": section.text, "data": data})
         told = {
             "scenario": self.scenario.name, "digest": self.scenario.digest, "command": command,
             "fault": self.plan.fault.plain(), "observe_s": self.plan.observe, "seed": self.plan.seed,
@@ -190,26 +182,34 @@ class Stress:
         }  # fmt: skip
         numbers = finite({**told, **{each.name: {"text": each.text, **each.numbers} for each in done}})
         store.write(folder / "stress.json", numbers)
-        text = page("stress.html", title=self.scenario.name, question=f"Does it recover from {fault_words(self.plan)}?",
-                    sections=shown, napkin=napkin(self.scenario),
-                    assumptions=assumptions(self.scenario, set()), method=self._method(), command=command)  # fmt: skip
-        (folder / "report.html").write_text(text, "utf-8")
+        publish(self.document(done, command), folder)
         return dict(numbers)
 
-    def _method(self) -> list[tuple[str, str]]:
-        plan = self.plan
-        numbers = ", ".join(f"{name} {number}" for name, number in versions().items())
+    def document(self, done: list[Section], command: str) -> document.Document:
+        """The report of the sections so far; the first one, about the trigger itself, is the answer."""
+        scenario, plan = self.scenario, self.plan
+        answer = [document.Text(each.text, strong=each is done[0]) for each in done]
+        shown = tuple(document.picture(each.name, f"{each.title}: {each.text}", f"{each.title}.", each.figure)
+                      for each in done)  # fmt: skip
+        length = f"{plan.replications} of each setting, watched for {human(plan.observe, 'time')} after the trigger"
+        made = [("trigger", fault_words(plan)), ("replications", length), ("seed", str(plan.seed)),
+                ("scenario", f"SHA-256 {scenario.digest}")]  # fmt: skip
+        sections = (
+            document.Section("Answer", tuple(answer)),
+            document.Section("Figures", shown),
+            before(scenario), assumed(scenario, set()), unmodelled(scenario),
+            method(details=document.pairs("What the words mean", ("what", "meaning"), self._words())),
+            manifest(made, versions(), command),
+        )  # fmt: skip
+        return document.Document(scenario.name, f"Does it recover from {fault_words(plan)}?", sections)
+
+    def _words(self) -> list[tuple[str, str]]:
         return [
             ("recovered", "goodput and queue are within 10 % of what they are in the same runs without the trigger at "
              "about that time, and stay so; the recovery time counts from the end of the trigger"),
             ("down anyway", "without the trigger, fewer than half of the jobs that come in the last eighth of a run "
              "are served in time before it ends"),
-            ("runs", f"{plan.replications} replications of each setting, watched for {human(plan.observe, 'time')} "
-             f"after the largest trigger; seed {plan.seed}; all settings see the same random numbers"),
             ("a setting's state", "that of most of its runs"),
-            ("checks", "every run passed its audit: jobs conserved, Little's law, busy time, bytes"),
-            ("scenario", f"SHA-256 {self.scenario.digest[:16]}"),
-            ("versions", numbers),
         ]  # fmt: skip
 
 

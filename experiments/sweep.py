@@ -30,19 +30,23 @@ ROUNDS = 3  # in which a budget is shared out: what the first ones did not need 
 
 
 def run_point(
-    scenario: Scenario, run: Run, engine: str = "auto", parallel: int | None = None, halt: Event | None = None
-) -> Cell:
-    """One point: estimates with intervals, and the value of each replication, by metric, class and window."""
-    return measured(simulate(scenario, run, engine=engine, parallel=parallel, halt=halt))
+    scenario: Scenario, run: Run, engine: str = "auto", parallel: int | None = None, halt: Event | None = None,
+    extra: Iterable[str] = (),
+) -> Cell:  # fmt: skip
+    """One point: estimates with intervals, and the value of each replication, by metric, class and window.
+
+    ``extra`` names metrics besides the usual ones.
+    """
+    return measured(simulate(scenario, run, engine=engine, parallel=parallel, halt=halt), tuple(extra))
 
 
 def precise_point(
     scenario: Scenario, run: Run, wanted: Sequence[Goal], most: int, parallel: int | None = None,
-    halt: Event | None = None,
+    halt: Event | None = None, extra: Iterable[str] = (),
 ) -> Cell:  # fmt: skip
     """One point, run until its intervals are as narrow as is wanted, or so many replications are done."""
     result = precise(scenario, run, wanted, max(most, LEAST), parallel=parallel, halt=halt)
-    return measured(result)._replace(short=shortfall(result, wanted))
+    return measured(result, tuple(extra))._replace(short=shortfall(result, wanted))
 
 
 @dataclass(frozen=True)
@@ -251,7 +255,7 @@ def _refine(
         def work(name: str, halt: Event, most: dict[str, int] = again, threads: int = threads) -> Cell:
             point = points[name][0]
             return _named(point.where, lambda: precise_point(
-                point.scenario, experiment.run, experiment.goals, most[name], threads, halt))  # fmt: skip
+                point.scenario, experiment.run, experiment.goals, most[name], threads, halt, experiment.extra))  # fmt: skip
 
         kept = {name: Cell(**have) for name in again if (have := _found(stores, renamed[name])) is not None}
         todo = sorted((name for name in again if name not in kept), key=lambda name: -again[name])
@@ -331,12 +335,12 @@ def _all(
                 point.where, lambda: call(experiment.function, experiment.seed, experiment.times, point.changes)
             )
         assert isinstance(experiment, Experiment)
-        run, goals = experiment.run, experiment.goals
+        run, goals, extra = experiment.run, experiment.goals, experiment.extra
         if goals:
             return _named(
-                point.where, lambda: precise_point(point.scenario, run, goals, run.replications, threads, halt)
+                point.where, lambda: precise_point(point.scenario, run, goals, run.replications, threads, halt, extra)
             )
-        return _named(point.where, lambda: run_point(point.scenario, run, engine, threads, halt))
+        return _named(point.where, lambda: run_point(point.scenario, run, engine, threads, halt, extra))
 
     if parallel == 1 or serial:
         for name in points:
@@ -351,21 +355,23 @@ def _shipped(experiment: Grid, points: int) -> tuple[Callable[..., Cell], Callab
         said = experiment.function, experiment.seed, experiment.times
         return called_far, lambda point: (*said, point.changes, point.where)
     assert isinstance(experiment, Experiment)
-    run = experiment.run.plain()
+    run, extra = experiment.run.plain(), experiment.extra
 
     def told(point: Point) -> tuple[Any, ...]:
         table = point.scenario.plain()
-        return table, run, digest_of(table), points, point.where
+        return table, run, digest_of(table), points, point.where, extra
 
     return point_far, told
 
 
-def point_far(table: dict[str, Any], run: dict[str, Any], digest: str, points: int, where: str) -> Cell:
+def point_far(
+    table: dict[str, Any], run: dict[str, Any], digest: str, points: int, where: str, extra: tuple[str, ...] = ()
+) -> Cell:
     """A point of a scenario, on a worker of a cluster; ``digest`` tells whether its files are the same there."""
     scenario, plan = Scenario(**table), Run(**run)
     must = f"must find the same files on every worker, as at {where} it does not"
     check(digest_of(table) == digest, "--cluster", digest[:16], must)
-    return _named(where, lambda: run_point(scenario, plan, resolve("auto", scenario, plan, points), 1))
+    return _named(where, lambda: run_point(scenario, plan, resolve("auto", scenario, plan, points), 1, None, extra))
 
 
 def called_far(function: Function, seed: int, times: int, changes: Mapping[str, Any], where: str) -> Cell:
