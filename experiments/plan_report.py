@@ -7,7 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from backwater.experiments.document import Document, Section, Table, Text, pairs, picture
+from backwater.experiments.document import Document, Section, Table, Text, pairs
+from backwater.experiments.document.drawn import picture
 from backwater.experiments.document.files import publish
 from backwater.experiments.method import manifest, method, run_rows
 from backwater.experiments.plan import COST, Planned

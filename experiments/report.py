@@ -13,7 +13,8 @@ from backwater.experiments.against import Theories, against, theories
 from backwater.experiments.alt import alternatives
 from backwater.experiments.assumed import assumptions, left_out
 from backwater.experiments.curves import curves
-from backwater.experiments.document import KEPT, Document, Points, Section, Table, Text, kept, pairs, picture
+from backwater.experiments.document import KEPT, Document, Points, Section, Table, Text, kept, pairs
+from backwater.experiments.document.drawn import picture
 from backwater.experiments.document.files import publish
 from backwater.experiments.experiment import Experiment, Grid
 from backwater.experiments.figures import draw_all
@@ -46,7 +47,7 @@ def reports(folder: str | os.PathLike[str], formats: Sequence[str] = ("html",)) 
     formats  some of html, pdf, md
     """
     store = Store(folder)
-    if not (store.folder / "experiment.json").exists() and (store.folder / f"{KEPT}.json").exists():
+    if (store.folder / f"{KEPT}.json").exists() and not (store.folder / "manifest.json").exists():
         return publish(kept(store.folder), folder, formats)
     return publish(document(load_sweep(folder), store.series()), folder, formats)
 

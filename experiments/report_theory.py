@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from backwater.experiments.against import COMPARED, LEVEL, Against, Theories
-from backwater.experiments.document import Part, Points, Table, Text
+from backwater.experiments.document import Part, Points, Table, Text, pairs
 from backwater.experiments.theory import Theory
 from backwater.metrics import METRICS
 from backwater.units import human
@@ -38,9 +38,12 @@ def beside(found: Against, known: Theories) -> Iterator[Part]:
     if first is not None and first.obstacles:
         yield Text("In the way of an exact answer, at the first point:")
         yield Points(tuple(f"{each.path}: {each.why}" for each in first.obstacles))
-    about = tuple(_about(first))
-    if about:
-        yield Table("What theory says about the first point, not exactly", ("metric", "by theory", "of what"), about)
+    about: dict[str, list[tuple[str, str]]] = {}
+    for metric, value, of in _about(first):
+        about.setdefault(of, []).append((metric, value))
+    for of, rows in about.items():
+        yield Text(f"What theory says about the first point, not exactly. {of}.")
+        yield pairs("By theory, at the first point", ("metric", "about"), rows)
 
 
 def _compared(found: Against, known: Theories) -> Iterator[Part]:

@@ -61,9 +61,9 @@ def beside_observed(sweep: Sweep, experiment: Experiment) -> Table | None:
     """Observed values beside predicted ones: where the scenario is as it stands, or at the knees where it never is."""
     if not experiment.observed:
         return None
-    rows, marked = [], []
+    rows, marked = list[tuple[str, ...]](), list[int]()
     places = list(_compared(sweep, experiment))
-    for text, seen in zip(experiment.observed, experiment.seen, strict=True):
+    for (text, given), seen in zip(experiment.observed.items(), experiment.seen, strict=True):
         name, job_class, window, value = seen
         for place, where in places:
             found = sweep.cell(place).estimate(name, job_class, window)
@@ -72,7 +72,8 @@ def beside_observed(sweep: Sweep, experiment: Experiment) -> Table | None:
                 marked.append(len(rows))
             kind = metric(named(text)[0]).dimension
             interval = f"{human(found.low, kind)} .. {human(found.high, kind)}"
-            rows.append((text, human(value, kind), human(found.value, kind), interval, off, where))
+            said = given if isinstance(given, str) else human(value, kind)
+            rows.append((text, said, human(found.value, kind), interval, off, where))
     head = ("metric", "observed", "predicted", "95 % interval", "observed lies", "predicted at")
     return Table("Predicted beside observed", head, tuple(rows), right=(1, 2, 3), marked=tuple(marked))
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from backwater.errors import check
 from backwater.experiments import document, store, stress, stress_figures
+from backwater.experiments.document.drawn import picture
 from backwater.experiments.document.files import publish
 from backwater.experiments.method import manifest, method
 from backwater.experiments.recovery import Array, Lab, Plan
@@ -189,7 +190,7 @@ class Stress:
         """The report of the sections so far; the first one, about the trigger itself, is the answer."""
         scenario, plan = self.scenario, self.plan
         answer = [document.Text(each.text, strong=each is done[0]) for each in done]
-        shown = tuple(document.picture(each.name, f"{each.title}: {each.text}", f"{each.title}.", each.figure)
+        shown = tuple(picture(each.name, f"{each.title}: {each.text}", f"{each.title}.", each.figure)
                       for each in done)  # fmt: skip
         length = f"{plan.replications} of each setting, watched for {human(plan.observe, 'time')} after the trigger"
         made = [("trigger", fault_words(plan)), ("replications", length), ("seed", str(plan.seed)),

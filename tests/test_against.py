@@ -10,7 +10,8 @@ import backwater as bw
 from backwater.experiments.against import against, theories
 from backwater.experiments.experiment import Experiment
 from backwater.experiments.figures import threshold, trade
-from backwater.experiments.report import beside, write_report
+from backwater.experiments.report import write_report
+from backwater.experiments.report_theory import beside
 from backwater.experiments.study import study
 from backwater.experiments.sweep import run_experiment
 
@@ -55,8 +56,9 @@ def test_a_room_one_too_large_is_said_loudly_before_the_answer(folder, swept, mo
     wrong = theories(run_like(swept, other))
     found = against(swept, wrong)
     assert {"rejection_ratio", "wait_mean"} <= {each.metric for each in found.missed}
-    said = beside(found, wrong)
-    assert said["rows"][0][-1] is False  # what disagrees comes first
+    compared = next(beside(found, wrong))
+    assert compared.rows[0][-1] == "outside"  # what disagrees comes first
+    assert compared.marked == tuple(range(len(found.missed)))
     monkeypatch.setattr("backwater.experiments.report.theories", lambda sweep: wrong)
     page = write_report(folder).read_text("utf-8")
     assert page.index('class="alarm"') < page.index("<h2>Answer</h2>")

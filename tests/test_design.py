@@ -9,7 +9,7 @@ from test_sweep import RUN, SMALL
 import backwater as bw
 from backwater.experiments.experiment import load_experiment
 from backwater.experiments.figures import draw_all
-from backwater.experiments.report import contents, write_report
+from backwater.experiments.report import document, write_report
 from backwater.experiments.store import Store
 from backwater.experiments.study import study
 from backwater.experiments.sweep import load_sweep
@@ -97,7 +97,8 @@ def test_a_figure_shows_each_metric_against_each_field(tmp_path):
     assert name == "space"
     assert [axis.get_xlabel() for axis in figure.axes[-3:]] == ["queue.capacity", "queue.memory.limit", "load"]
     assert len(figure.axes) in (9, 12)  # 503s, failures and latency; and spill, where anything is spilled
-    assert len(contents(done)["table"]["rows"]) == 8
+    told = {section.title: section.parts for section in document(done, [], {}).sections}
+    assert len(told["All points"][0].rows) == 8
     assert write_report(tmp_path).exists()
 
 

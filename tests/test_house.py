@@ -99,7 +99,7 @@ DOORS = {
         *("sim/plots", "sim/result", "experiments/figures", "experiments/optimistic_locking"),
         *("experiments/stress_figures", "experiments/stress_report", "experiments/plan_figures"),
         "experiments/compare_figures",
-        "experiments/document/pdf",  # its fonts
+        *("experiments/document/drawn", "experiments/document/pdf"),  # figures; fonts
         "experiments/fit/plots",
     ],
     "xarray": ["experiments/sweep"],

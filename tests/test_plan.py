@@ -255,7 +255,7 @@ def test_the_command_plans_an_experiment_and_writes_its_page(tmp_path, capsys):
     assert status == 0
     assert "The lowest workers.count that meets all: workers.count =" in out
     assert "What binds: with workers.count =" in out
-    page = (tmp_path / "out" / "plan.html").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
     assert "failure_ratio &lt;= 5 %" in page
     told = json.loads((tmp_path / "out" / "plan.json").read_text())
     assert told["sure"]

@@ -15,7 +15,7 @@ import xarray as xr
 import backwater as bw
 from backwater.experiments.curves import around, curves, middle
 from backwater.experiments.experiment import experiment_from, load_experiment, read_axis
-from backwater.experiments.report import contents, write_report
+from backwater.experiments.report import document, write_report
 from backwater.experiments.store import Store
 from backwater.experiments.study import study
 from backwater.experiments.sweep import load_sweep, run_experiment
@@ -190,17 +190,18 @@ def test_the_report_stands_alone_and_says_the_failures_first(files):
         load_experiment(str(files / "experiment.toml")), files / "out", parallel=1, command="backwater sweep x"
     )
     page = write_report(files / "out").read_text("utf-8")
-    told = contents(done)
-    first = told["answers"][0].split(";")[0]
+    told = {section.title: section.parts for section in document(done, [], {}).sections}
+    first = told["Answer"][0].words.split(";")[0]
     assert "of attempts got a 503 and" in first
     assert "of jobs failed" in first
     assert first in page
-    assert ("workers.service.mean", "0.1 s", "noted: measured") in told["assumptions"]
-    assert {origin.split(":")[0] for _, _, origin in told["assumptions"]} == {"swept", "noted", "set", "default"}
+    origins = told["Assumptions"][0].rows
+    assert ("workers.service.mean", "0.1 s", "noted: measured") in origins
+    assert {origin.split(":")[0] for _, _, origin in origins} == {"swept", "noted", "set", "default"}
     assert "http://" not in page
     assert "https://" not in page
     assert page.count("data:image/png;base64,") == 3
-    assert len(told["table"]["rows"]) == 44
+    assert len(told["All points"][0].rows) == 44
     assert "backwater sweep x" in page
 
 

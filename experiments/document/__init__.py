@@ -5,13 +5,12 @@ Every text in it is text, whatever it holds: each renderer escapes what would be
 
 from __future__ import annotations
 
-import io
 import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from backwater.errors import ScenarioError
 from backwater.experiments.store import read, write
@@ -108,20 +107,6 @@ class Document:
         for picture in self.pictures:
             (folder / f"{picture.name}.png").write_bytes(picture.data)
         write(folder / f"{KEPT}.json", _plain(self))
-
-
-class Figure(Protocol):
-    """What can be saved as an image."""
-
-    def savefig(self, fname: Any, *, format: str, dpi: float) -> None:
-        """Write the image."""
-
-
-def picture(name: str, alt: str, caption: str, figure: Figure) -> Picture:
-    """A drawn figure as part of a report."""
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=130)
-    return Picture(name, alt, caption, image.getvalue())
 
 
 def pairs(caption: str, head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> Table:

@@ -6,12 +6,14 @@ import re
 
 from backwater.experiments.document import Command, Document, Part, Picture, Points, Table, Text, clean
 
-MARKUP = re.compile(r"([\\`*_{}\[\]<>()#|~$&!^@])|:(?=//)|(?<=www)\.|^(\s*)([-+=]|\d+(?=[.)]))")
+# What is markup anywhere, at the edge of a word, in front of something, and at the beginning of a line.
+MARKUP = re.compile(r"[\\`*\[\]<|~$@]|(?<![^\W_])_|_(?![^\W_])|&(?=[#\w])|:(?=//)|(?<=www)\.|^[-+=#>]")
+NUMBERED = re.compile(r"^(\d+)([.)])")
 
 
 def markdown(document: Document) -> str:
     """The text; whatever is in the document is text there, never markup."""
-    out = [f"# {escaped(document.title)}", f"*{escaped(document.question)}*" if document.question.strip() else ""]
+    out = [f"# {escaped(document.title)}", _marked(document.question)]
     out += [f"> **Alarm.** {escaped(alarm)}" for alarm in document.alarms]
     for section in document.sections:
         out += [f"## {escaped(section.title)}", *(_part(part) for part in section.parts)]
@@ -20,28 +22,28 @@ def markdown(document: Document) -> str:
 
 def escaped(text: str) -> str:
     """A text on one line in which nothing is markup: no tag, link, image, code, table cell, list or heading."""
-
-    def shield(match: re.Match[str]) -> str:
-        if match[3] is None:
-            return f"\\{match[0]}"
-        return f"{match[2]}{match[3]}\\" if match[3].isdigit() else f"{match[2]}\\{match[3]}"
-
-    return MARKUP.sub(shield, " ".join(clean(text).split()))
+    line = " ".join(clean(text).split())
+    return NUMBERED.sub(r"\1\\\2", MARKUP.sub(r"\\\g<0>", line))
 
 
 def _part(part: Part) -> str:
     match part:
-        case Text(words, note, strong):
+        case Text(words, _, strong):
             said = escaped(words)
-            return f"**{said}**" if strong else f"<sub>{said}</sub>" if note else said
+            return f"**{said}**" if strong and said else said
         case Points(items):
             return "\n".join(f"- {escaped(item)}" for item in items)
         case Picture(name, alt, caption):
-            return f"![{escaped(alt)}]({name}.png)\n\n*{escaped(caption)}*"
+            return f"![{escaped(alt)}]({name}.png)\n\n{_marked(caption)}"
         case Command(words):
             return _code(words)
         case Table():
             return _table(part)
+
+
+def _marked(text: str) -> str:
+    said = escaped(text)
+    return f"*{said}*" if said else ""
 
 
 def _table(table: Table) -> str:
@@ -50,7 +52,7 @@ def _table(table: Table) -> str:
     for index in table.marked:
         rows[index] = [f"**{cell}**" if cell else "" for cell in rows[index]]
     lines = [[escaped(cell) for cell in table.head], rules, *rows]
-    return f"*{escaped(table.caption)}*\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{_marked(table.caption)}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _code(words: str) -> str:

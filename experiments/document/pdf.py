@@ -9,13 +9,13 @@ from pathlib import Path
 
 import matplotlib
 from fpdf import FPDF, ViewerPreferences
-from fpdf.fonts import FontFace
+from fpdf.fonts import FontFace, TTFFont
 
 from backwater.experiments.document import Command, Document, Part, Picture, Points, Section, Table, Text, clean
 
 MARGIN, LINE = 16.0, 1.35  # of a page [mm]; height of a line in heights of its font
 INK, GREY, RED, ROSE = (31, 41, 51), (82, 96, 109), (127, 29, 29), (254, 226, 226)
-BODY, SMALL, CELL, TIGHT = 10.0, 8.5, 8.0, 6.5  # sizes of type [pt]
+BODY, SMALL, CELL, SMALLER, TIGHT = 10.0, 8.5, 8.0, 7.0, 6.0  # sizes of type [pt]
 MANY = 8  # columns from which a table takes a page across
 COLUMNS, ROWS = 14, 300  # of a table, at most: more columns go on below, more rows are left out
 CELL_TEXT = 400  # letters of a cell, at most: a row must fit on a page
@@ -33,7 +33,8 @@ def pdf(document: Document) -> bytes:
         made.alarm(alarm)
     for section in document.sections:
         made.turn(across=wide(section))
-        made.room(40.0)
+        first = section.parts[0]
+        made.room(made.scaled(first)[1] + 30 if isinstance(first, Picture) else 40.0)
         made.start_section(made.known(section.title), strict=False)
         made.heading(section.title, 12.5)
         for part in section.parts:
@@ -55,7 +56,8 @@ class _Pages(FPDF):
         for style, file in FACES.items():
             self.add_font("sans", style, fonts / f"{file}.ttf")
         self.add_font("mono", "", fonts / "DejaVuSansMono.ttf")
-        self._letters = set(self.fonts["sans"].cmap) & set(self.fonts["sansB"].cmap)  # type: ignore[union-attr]
+        letters = {name: set(font.cmap) for name, font in self.fonts.items() if isinstance(font, TTFFont)}
+        self._letters = {"sans": letters["sans"] & letters["sansB"], "mono": letters["mono"]}
         self.set_margin(MARGIN)
         self.set_auto_page_break(True, MARGIN)
         self.set_lang("en")
@@ -74,9 +76,10 @@ class _Pages(FPDF):
         self.cell(self.epw * 0.8, 5, short)
         self.cell(self.epw * 0.2, 5, f"{self.page_no()}", align="R")
 
-    def known(self, text: str) -> str:
+    def known(self, text: str, face: str = "sans") -> str:
         """A text on one line in letters that the fonts have."""
-        return "".join(c if ord(c) in self._letters else MISSING for c in " ".join(clean(text).split()))
+        letters = self._letters[face]
+        return "".join(c if ord(c) in letters else MISSING for c in " ".join(clean(text).split()))
 
     def room(self, needed: float) -> None:
         """A new page unless this one has that much left [mm]."""
@@ -110,7 +113,7 @@ class _Pages(FPDF):
         self.set_draw_color(185, 28, 28)
         self.set_fill_color(*ROSE)
         self.set_text_color(*RED)
-        self.multi_cell(0, BODY * LINE / self.k, self.known(words), border=1, align="L", fill=True, padding=2.5,
+        self.multi_cell(0, BODY * LINE / self.k, self.known(words), border=1, align="L", fill=True, padding=3,
                         new_x="LMARGIN", new_y="NEXT")  # fmt: skip
         self.ln(2)
 
@@ -131,23 +134,28 @@ class _Pages(FPDF):
                 self.set_font("mono", "", SMALL)
                 self.set_fill_color(245, 247, 249)
                 self.set_text_color(*INK)
-                self.multi_cell(0, SMALL * LINE / self.k, self.known(words), align="L", fill=True, padding=2,
+                self.multi_cell(0, SMALL * LINE / self.k, self.known(words, "mono"), align="L", fill=True, padding=2,
                                 new_x="LMARGIN", new_y="NEXT")  # fmt: skip
             case Table():
                 self.grid(part)
 
     def figure(self, part: Picture) -> None:
         """A figure and its caption, on one page, as wide as the page or as high as it."""
-        width, height = struct.unpack(">II", part.data[16:24])  # of a PNG
-        scale = min(self.epw / width, (self.eph - 25) / height)
-        self.room(height * scale + 14)
-        self.image(io.BytesIO(part.data), w=width * scale, h=height * scale, alt_text=self.known(part.alt))
+        width, height = self.scaled(part)
+        self.room(height + 14)
+        self.image(io.BytesIO(part.data), w=width, h=height, alt_text=self.known(part.alt))
         self.ln(1)
         self.paragraph(part.caption, SMALL, colour=GREY)
 
+    def scaled(self, part: Picture) -> tuple[float, float]:
+        """Width and height of a figure on a page [mm]."""
+        width, height = struct.unpack(">II", part.data[16:24])  # of a PNG
+        scale = min(self.epw / width, (self.eph - 35) / height)
+        return width * scale, height * scale
+
     def grid(self, table: Table) -> None:
         """A table; one of many columns lies across, in pieces if need be, each of which names its rows again."""
-        size = TIGHT if len(table.head) > MANY else CELL
+        size = TIGHT if len(table.head) > MANY else CELL if len(table.head) < 6 else SMALLER
         for first in range(1, max(len(table.head), 2), COLUMNS - 1):
             columns = [0, *range(first, min(first + COLUMNS - 1, len(table.head)))]
             self._piece(table, columns, size)
@@ -159,6 +167,7 @@ class _Pages(FPDF):
     def _piece(self, table: Table, columns: list[int], size: float) -> None:
         """Some columns of a table."""
         lines = [[self._cell(row[column]) for column in columns] for row in (table.head, *table.rows[:ROWS])]
+        bold = {0, *(number + 1 for number in table.marked)}
         self.room(25.0)
         self.paragraph(table.caption, SMALL, colour=GREY)
         self.set_font("sans", "", size)
@@ -166,25 +175,26 @@ class _Pages(FPDF):
         self.set_draw_color(195, 202, 209)
         align = tuple("R" if column in table.right else "L" for column in columns)
         bad = FontFace(emphasis="B", color=RED, fill_color=ROSE)
-        widths = self._widths(lines)
+        widths = self._widths(lines, bold)
         with self.table(
             col_widths=tuple(widths), width=sum(widths), align="L", text_align=align, v_align="T", padding=(0.6, 1.2),
             borders_layout="HORIZONTAL_LINES", line_height=size * LINE / self.k,
         ) as made:  # fmt: skip
             for number, line in enumerate(lines):
-                made.row(line, style=bad if number - 1 in table.marked else None)
+                made.row(line, style=bad if number in bold - {0} else None)
         self.ln(2)
 
     def _cell(self, text: str) -> str:
         words = self.known(text)
         return words if len(words) <= CELL_TEXT else f"{words[:CELL_TEXT]}…"
 
-    def _widths(self, lines: list[list[str]]) -> list[float]:
+    def _widths(self, lines: list[list[str]], bold: set[int]) -> list[float]:
         """Widths of columns [mm]: as wide as their words; where that is too much, the widest give way."""
-        wanted = [
-            max(self.get_string_width(line[column], True) * 1.1 for line in lines) + 3.0
-            for column in range(len(lines[0]))
-        ]
+        size, wanted = self.font_size_pt, [0.0] * len(lines[0])
+        for number, line in enumerate(lines):
+            self.set_font("sans", "B" if number in bold else "", size)
+            wanted = [max(w, self.get_string_width(words) + 2.6) for w, words in zip(wanted, line, strict=True)]
+        self.set_font("sans", "", size)
         low, high = 0.0, max(wanted)
         if sum(wanted) <= self.epw:
             return wanted
