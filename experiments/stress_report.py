@@ -198,7 +198,8 @@ class Stress:
         sections = (
             document.Section("Answer", tuple(answer)),
             document.Section("Figures", shown),
-            before(scenario), assumed(scenario, set()), unmodelled(scenario),
+            before(scenario), assumed(scenario, set()),
+            unmodelled(scenario.model_copy(update={"faults": (*scenario.faults, plan.fault)})),
             method(details=document.pairs("What the words mean", ("what", "meaning"), self._words())),
             manifest(made, versions(), command),
         )  # fmt: skip
