@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from markdown_it import MarkdownIt
+from matplotlib.figure import Figure
 from reports import ALL, HOSTILE, STUDY, every_part, hostile
 from test_cli import run
 
@@ -16,6 +17,7 @@ import backwater as bw
 from backwater.errors import ScenarioError
 from backwater.experiments.assumed import left_out
 from backwater.experiments.document import Document, Section, Table, kept
+from backwater.experiments.document.drawn import picture
 from backwater.experiments.document.files import publish
 from backwater.experiments.document.html import html
 from backwater.experiments.document.markdown import markdown
@@ -190,6 +192,21 @@ def test_texts_that_mean_harm_are_harmless_in_pdf():
     pages = pdf(every_part(ALL))
     for word in (b"/URI", b"/JavaScript", b"/JS", b"/Launch", b"/OpenAction <<", b"/EmbeddedFile", b"/AA"):
         assert word not in pages
+
+
+@pytest.mark.parametrize("text", [r"$\frac{$", "$x$ 漢字", "\x00\x1b", "w" * 400])
+def test_texts_that_mean_harm_are_texts_in_figures(text):
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(text)
+    axes.set_xlabel(text)
+    axes.plot([0, 1], label=text)
+    axes.set_xticks([0, 1], [text, text])
+    axes.legend()
+    assert picture("x", "", "", figure).data.startswith(b"\x89PNG")  # without a warning, which would be an error
+    for shown in (axes.get_title(), axes.get_xlabel(), axes.get_xticklabels()[0].get_text()):
+        assert not re.search(r"(?<!\\)\$", shown)
+        assert len(shown) <= 62
 
 
 def test_a_study_whose_every_name_means_harm_is_reported(tmp_path):

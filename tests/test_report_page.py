@@ -119,7 +119,7 @@ def test_whoever_tabs_sees_where_they_are(browser, page):
 
 
 def test_the_page_prints_whole(browser, page):
-    browser.open(page)
+    browser.open(page, 688)  # A4 without its margins
     browser.call("Emulation.setEmulatedMedia", media="print")
     wide = browser.ask("[...document.querySelectorAll('.wide')].every(e => e.scrollWidth <= e.clientWidth + 1)")
     hidden = browser.ask("getComputedStyle(document.querySelector('nav')).display")
