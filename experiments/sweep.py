@@ -253,9 +253,9 @@ def _refine(
         threads = max(1, parallel // max(len(again), 1))
 
         def work(name: str, halt: Event, most: dict[str, int] = again, threads: int = threads) -> Cell:
-            point = points[name][0]
+            point, run = points[name][0], experiment.run
             return _named(point.where, lambda: precise_point(
-                point.scenario, experiment.run, experiment.goals, most[name], threads, halt, experiment.extra))  # fmt: skip
+                point.scenario, run, experiment.goals, most[name], threads, halt, experiment.extra))  # fmt: skip
 
         kept = {name: Cell(**have) for name in again if (have := _found(stores, renamed[name])) is not None}
         todo = sorted((name for name in again if name not in kept), key=lambda name: -again[name])

@@ -272,4 +272,4 @@ def test_a_sweep_with_a_metric_of_ones_own_in_its_requirements_is_another_one():
     point = STUDY.points()[0]
     assert isinstance(plain, Experiment)
     assert plain.key(point, None) != STUDY.key(point, None)
-    assert STUDY.asked == ("served_within(4 s)", "served_within(2 s)")
+    assert STUDY.extra == ("served_within(4 s)", "served_within(2 s)")

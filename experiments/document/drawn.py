@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from functools import cache
 
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import FixedFormatter
+from matplotlib.ticker import FuncFormatter
 
 from backwater.experiments.document import Picture, clean
 
@@ -24,8 +25,8 @@ def picture(name: str, alt: str, caption: str, figure: Figure) -> Picture:
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             ticks = axis.get_major_formatter()
-            if isinstance(ticks, FixedFormatter):
-                ticks.seq = [_words(each) for each in ticks.seq]
+            if isinstance(ticks, FuncFormatter):  # labels that are given are one, too
+                ticks.func = _in_words(ticks.func)
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=130)
     return Picture(name, alt, caption, image.getvalue())
@@ -37,6 +38,10 @@ def _words(text: str) -> str:
     shown = "".join(c if ord(c) in known or c == "\n" else MISSING for c in clean(text).replace("\t", " "))
     short = "\n".join(line if len(line) <= LETTERS else f"{line[: LETTERS - 1]}…" for line in shown.split("\n"))
     return short.replace("$", r"\$")
+
+
+def _in_words(labels: Callable[[float, int | None], str]) -> Callable[[float, int | None], str]:
+    return lambda x, place: _words(labels(x, place))
 
 
 @cache
