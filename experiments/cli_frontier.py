@@ -73,7 +73,8 @@ def _table(found: Frontier) -> Table:
     note += f" Each counts in {found.case}." if found.case.startswith("the worst") else ""
     names = [*found.objectives, *(["failure_ratio"] if "failure_ratio" not in found.objectives else [])]
     axes = list(found.rows[0].label)
-    table = Table(*(re.sub(r"([._])", r"\1\n", name) for name in (*axes, *names)), "", box=None, pad_edge=False, caption=note, caption_justify="left")
+    heads = (re.sub(r"([._])", r"\1\n", name) for name in (*axes, *names))
+    table = Table(*heads, "", box=None, pad_edge=False, caption=note, caption_justify="left")
     for column in table.columns[:-1]:
         column.justify = "right"
     by = {row.place: row for row in found.rows}

@@ -20,7 +20,9 @@ NAMES = {
     "workers_mean": "workers", COST: "cost per hour",
 }  # fmt: skip
 SHADES = LinearSegmentedColormap.from_list("water", ["#bfe3f0", "#0b6e99", "#10243a"])
-LABELS = 14  # settings that are named, at most
+FEW = 8  # whole numbers that a colour bar names one by one
+APART = (38, 13)  # how far labels must be from each other [points]
+ROOM = 0.35  # beyond the settings that are not beaten, as a share of what they span, in which beaten ones are shown
 
 
 def drawn(found: Frontier) -> tuple[str, Figure]:
@@ -37,8 +39,10 @@ def drawn(found: Frontier) -> tuple[str, Figure]:
     best = [row for row in rows if row.status == ON]
     _joined(axis, best, x, y)
     _points(figure, axis, best, (x, y, colour, size))
+    kept = [row for row in rows if row.status != BEATEN]
     for name, which in ((x, "x"), (y, "y")):
-        _scale(axis, rows, name, which)
+        _scale(axis, kept, name, which)
+    _note(axis, best, size)
     _labels(axis, best, x, y)
     axis.set_xlabel(NAMES.get(x, x))
     axis.set_ylabel(NAMES.get(y, y))
@@ -47,10 +51,11 @@ def drawn(found: Frontier) -> tuple[str, Figure]:
     words = [f"{NAMES.get(colour, colour)} as colour"] if colour else []
     words += [f"{NAMES.get(size, size)} as size"] if size else []
     beaten = sum(row.status == BEATEN for row in found.rows)
+    far = " Beaten ones far away are not shown." if beaten else ""
     caption = (
         f"Of {len(found.rows)} settings {beaten} are surely beaten (grey): another one is as good in "
         f"{_list([NAMES.get(name, name) for name in found.objectives])}, and surely better in one of them. "
-        f"{'Bars are 95 % intervals' + ''.join(f', {word}' for word in words)}."
+        f"{'Bars are 95 % intervals' + ''.join(f', {word}' for word in words)}.{far}"
         + (f" Each setting counts in {found.case}." if found.case.startswith("the worst") else "")
     )
     return caption, figure
@@ -115,17 +120,23 @@ def _points(figure: Figure, axis: Axes, rows: list[Row], names: tuple[str, str, 
     bar.outline.set_visible(False)
     bar.set_label(NAMES.get(colour, colour))
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: human(v, dimension(colour)) if v else "0"))
+    values = np.unique(shade)
+    if len(values) <= FEW and (values == np.round(values)).all():
+        bar.set_ticks(values.tolist())
 
 
 def _scale(axis: Axes, rows: list[Row], name: str, which: str) -> None:
-    """Scale and ticks: logarithmic where all values are above 0 and span decades."""
+    """Scale, limits and ticks for the settings that are not beaten; logarithmic where they span decades."""
     values = _coordinates(rows, name)
     part = axis.xaxis if which == "x" else axis.yaxis
-    if len(values) and values.min() > 0 and values.max() / values.min() > 30:
+    limits = axis.set_xlim if which == "x" else axis.set_ylim
+    ends = np.abs(_bars(rows, name)) if rows else np.zeros((2, 0))
+    low, high = ((values - ends[0]).min(), (values + ends[1]).max()) if len(values) else (0.0, 0.0)
+    if low > 0 and high / low > 30:
         (axis.set_xscale if which == "x" else axis.set_yscale)("log")
-    elif len(values) and values.min() >= 0:
-        top = values.max() * 1.08 or 1.0
-        (axis.set_xlim if which == "x" else axis.set_ylim)(-0.03 * top, top)
+        limits(low / 1.5, high * (high / low) ** ROOM)
+    elif high > low:
+        limits(low - 0.05 * (high - low), high + ROOM * (high - low))
     kind = dimension(name)
     if kind == "time":
         seconds(axis, which)
@@ -136,14 +147,28 @@ def _scale(axis: Axes, rows: list[Row], name: str, which: str) -> None:
 
 
 def _labels(axis: Axes, rows: list[Row], x: str, y: str) -> None:
-    """Names of the settings that are not beaten; of many, of some that lie apart."""
+    """Names of the settings that are not beaten; where they crowd, of some of them."""
     told = sorted(rows, key=lambda row: row.found[x].value)
-    step = max(1, math.ceil(len(told) / LABELS))
-    varying = [name for name in (rows[0].label if rows else {}) if len({row.label[name] for row in rows}) > 1]
-    for row in told[::step]:
-        text = ", ".join(row.label[name] for name in varying or row.label)
-        axis.annotate(text, (row.found[x].value, row.found[y].value), xytext=(7, 6), textcoords="offset points",
-                      fontsize=8, color="#1f2933", zorder=4)  # fmt: skip
-    if told:
-        axis.text(1, 1.01, f"numbers: {', '.join(varying or told[0].label)}", transform=axis.transAxes, ha="right",
-                  va="bottom", fontsize=8, color="#52606d")  # fmt: skip
+    varying = _varying(rows)
+    places: list[np.ndarray] = []
+    for row in told:
+        at = (row.found[x].value, row.found[y].value)
+        place = axis.transData.transform(at) * 72 / axis.figure.dpi
+        if any((np.abs(place - other) < APART).all() for other in places):
+            continue
+        places.append(place)
+        text = ", ".join(row.label[name] for name in varying)
+        axis.annotate(text, at, xytext=(7, 6), textcoords="offset points", fontsize=8, color="#1f2933", zorder=4)
+
+
+def _varying(rows: list[Row]) -> list[str]:
+    """The axes that tell these settings apart; all where none does."""
+    axes = list(rows[0].label) if rows else []
+    return [name for name in axes if len({row.label[name] for row in rows}) > 1] or axes
+
+
+def _note(axis: Axes, rows: list[Row], size: str | None) -> None:
+    """What the numbers at the points and their sizes are."""
+    said = [f"numbers: {', '.join(_varying(rows))}"] if rows else []
+    said += [f"size: {NAMES.get(size, size)}"] if size is not None and rows else []
+    axis.set_title("; ".join(said), loc="right", fontsize=8, color="#52606d", pad=24)

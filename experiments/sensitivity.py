@@ -24,7 +24,7 @@ from backwater.statistics import NOTHING, Estimate, Spread
 from backwater.units import human, parse, units_required
 
 MANY = 6  # inputs above which they are screened, unless a method is named
-POINTS = {"sobol": 64, "morris": 16}
+POINTS, MOST = {"sobol": 64, "morris": 16}, 65_536
 NOISY = 0.05  # share of the variance from which on the noise of the runs is worth a word
 DIMENSIONS = {"s": "time", "B": "size", "1/s": "rate", "B/s": "bandwidth", "share": "share"}
 
@@ -153,9 +153,10 @@ def sensitivity(
     method = method or ("sobol" if len(inputs) <= MANY else "morris")
     check(method in METHODS, "--method", method, f"must be sobol or morris{nearest(method, METHODS)}")
     n = POINTS[method] if points is None else points
-    whole = isinstance(n, int) and not isinstance(n, bool) and 4 <= n <= 65_536
+    least, kind = (16, "power of two") if method == "sobol" else (4, "number")
+    whole = isinstance(n, int) and not isinstance(n, bool) and least <= n <= MOST
     ok = whole and (method == "morris" or n & (n - 1) == 0)
-    check(ok, "--points", n, f"must be a {'power of two' if method == 'sobol' else 'number'} from 4 to 65,536")
+    check(ok, "--points", n, f"must be a {kind} from {least} to {MOST:,}")
     return _Study(scenario, plan, inputs, names, confidence).answer(method, n, **options)
 
 

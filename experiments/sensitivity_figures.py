@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +17,8 @@ from backwater.statistics import Estimate
 from backwater.units import human
 
 MOST = 20  # inputs that a figure shows
+LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 9, "loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2,
+                          "borderaxespad": 0}  # fmt: skip
 
 
 def influence(found: Sensitivity, name: str) -> tuple[str, Figure]:
@@ -32,6 +35,7 @@ def influence(found: Sensitivity, name: str) -> tuple[str, Figure]:
         style(axis)
         axis.set_ylim(-0.6, rows - 0.4)
         axis.grid(False, axis="y")
+        axis.tick_params(axis="y", length=0)
     sure = human(found.confidence, "share")
     caption = (
         f"What makes {name} vary when each input may be anywhere in its range. "
@@ -65,15 +69,18 @@ def _shares(axis: Axes, response: Response, places: np.ndarray) -> None:
     shares(axis, "x")
     axis.set_xlabel(f"share of the variance of {response.metric}")
     if axis.get_legend_handles_labels()[1]:
-        axis.figure.legend(frameon=False, fontsize=9, loc="outside upper left", ncols=2)
+        axis.legend(**LEGEND)
 
 
 def _screening(axis: Axes, response: Response, places: np.ndarray) -> None:
     kind = metric(named(response.metric)[0]).dimension
-    for place, one in zip(places, response.effects, strict=False):
-        _bar(axis, place, one.found.effect, 0.5, COLOURS[0], None)
+    for at, (place, one) in enumerate(zip(places, response.effects, strict=False)):
+        _bar(axis, place, one.found.effect, 0.5, COLOURS[0], None if at else "mean change")
         if not math.isnan(one.found.bend):
-            axis.plot([0, one.found.bend], [place - 0.36] * 2, color=COLOURS[1], linewidth=2.5, solid_capstyle="butt")
+            axis.plot([0, one.found.bend], [place - 0.36] * 2, color=COLOURS[1], linewidth=2.5, solid_capstyle="butt",
+                      label=None if at else "how much that differs")  # fmt: skip
+    if axis.get_legend_handles_labels()[1]:
+        axis.legend(**LEGEND)
     axis.set_xlim(left=0)
     _ticks(axis, kind)
     axis.set_xlabel(f"mean change of {response.metric} over the range")
@@ -97,7 +104,7 @@ def _tornado(axis: Axes, response: Response, places: np.ndarray) -> None:
     axis.set_yticks(places, [])
     _ticks(axis, kind)
     axis.set_xlabel(response.metric)
-    axis.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
+    axis.legend(**LEGEND)
 
 
 def _ticks(axis: Axes, kind: str) -> None:
