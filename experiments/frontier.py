@@ -65,10 +65,9 @@ class Frontier:
 
     @property
     def kept(self) -> tuple[Row, ...]:
-        """The settings that are not surely beaten, by the first objective."""
+        """The settings that are not surely beaten, the best in the first objective first."""
         rows = [row for row in self.rows if row.status != BEATEN]
-        first = self.objectives[0]
-        return tuple(sorted(rows, key=lambda row: worse(first, row.found[first].value)))
+        return tuple(sorted(rows, key=lambda row: [worse(name, row.found[name].value) for name in self.objectives]))
 
     def shown(self, name: str, value: float) -> str:
         """A value of an objective as people read it."""

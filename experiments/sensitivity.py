@@ -17,6 +17,7 @@ from backwater.experiments.experiment import coordinate, read_scenario, takes
 from backwater.experiments.indices import METHODS, Array, Indices, design, independent, indices, noise
 from backwater.metrics import metric, named
 from backwater.outcome import WHOLE
+from backwater.result import Result
 from backwater.run import Run
 from backwater.scenario import Scenario
 from backwater.simulation import check_end, check_memory, cores, in_threads, resolve, simulate
@@ -224,6 +225,19 @@ def _told(setting: Mapping[str, Any]) -> str:
                      for path, value in setting.items())  # fmt: skip
 
 
+def _seen(result: Result, name: str) -> Spread:
+    """A metric of a result, with the errors of each replication's own value.
+
+    A quantile's own errors (see statistics.pooled_quantile) follow the slope of the interval that few replications give;
+    where values lie in two heaps, as with and without a retry, that is no measure of the noise.
+    """
+    word, kind, window = named(name)
+    cells = result.cells(kind, window)
+    each = metric(word).each(cells)
+    middle = each[~np.isnan(each)].mean() if (~np.isnan(each)).any() else math.nan
+    return Spread(metric(word).spread(cells).value, each - middle)
+
+
 class Point(NamedTuple):
     """A scenario to run: values of the inputs, and what they make of the scenario."""
 
@@ -300,8 +314,7 @@ class _Study:
             except (AuditError, LimitError, RuleError) as error:
                 raise type(error)(f"{error} (at {self.told(points[number].values)})") from None
             jobs = sum(int(done.counter("arrived", WHOLE)) for done in result.outcomes)
-            parts = [named(name) for name in self.metrics]
-            return [metric(word).spread(result.cells(kind, window)) for word, kind, window in parts], jobs
+            return [_seen(result, name) for name in self.metrics], jobs
 
         heavy = sorted(range(len(points)), key=lambda number: -points[number].scenario.rate)
         alone = parallel == 1 or engine == "simpy"
