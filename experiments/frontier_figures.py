@@ -47,7 +47,7 @@ def drawn(found: Frontier) -> tuple[str, Figure]:
     axis.set_xlabel(NAMES.get(x, x))
     axis.set_ylabel(NAMES.get(y, y))
     style(axis)
-    axis.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2)
+    axis.legend(frameon=False, fontsize=8.5, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2)
     words = [f"{NAMES.get(colour, colour)} as colour"] if colour else []
     words += [f"{NAMES.get(size, size)} as size"] if size else []
     beaten = sum(row.status == BEATEN for row in found.rows)
@@ -85,7 +85,7 @@ def _perhaps(axis: Axes, rows: list[Row], x: str, y: str) -> None:
     if rows:
         axis.errorbar(_coordinates(rows, x), _coordinates(rows, y), _bars(rows, y), _bars(rows, x), color="#7b8794",
                       marker="o", markerfacecolor="white", markersize=6, linestyle="none", elinewidth=0.8,
-                      label="perhaps beaten: too close to tell", zorder=2)  # fmt: skip
+                      label="perhaps beaten", zorder=2)  # fmt: skip
 
 
 def _joined(axis: Axes, rows: list[Row], x: str, y: str) -> None:

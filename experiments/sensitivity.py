@@ -228,7 +228,7 @@ def _told(setting: Mapping[str, Any]) -> str:
 def _seen(result: Result, name: str) -> Spread:
     """A metric of a result, with the errors of each replication's own value.
 
-    A quantile's own errors (see statistics.pooled_quantile) follow the slope of the interval that few replications give;
+    A quantile's own (see statistics.pooled_quantile) follow the slope of the interval that few replications give;
     where values lie in two heaps, as with and without a retry, that is no measure of the noise.
     """
     word, kind, window = named(name)
