@@ -71,7 +71,8 @@ def _table(found: Frontier) -> Table:
     note = f"{beaten} of {len(found.rows)} settings are surely beaten: another is as good in all of these, by the "
     note += "estimates, and surely better in one."
     note += f" Each counts in {found.case}." if found.case.startswith("the worst") else ""
-    names = [*found.objectives, *(["failure_ratio"] if "failure_ratio" not in found.objectives else [])]
+    beside = "failure_ratio" not in found.objectives and any(row.failed.n for row in kept)
+    names = [*found.objectives, *(["failure_ratio"] if beside else [])]
     axes = list(found.rows[0].label)
     heads = (re.sub(r"([._])", r"\1\n", name) for name in (*axes, *names))
     table = Table(*heads, "", box=None, pad_edge=False, caption=note, caption_justify="left")

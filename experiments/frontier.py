@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backwater.errors import check, nearest
-from backwater.experiments.curves import value
+from backwater.experiments.axes import Axis
+from backwater.experiments.curves import shown, value
 from backwater.experiments.sweep import Sweep
 from backwater.experiments.trials import FREE, HOUR, Prices
 from backwater.metrics import METRICS, named
@@ -76,7 +77,8 @@ class Frontier:
 
 def dimension(name: str) -> str:
     """Of an objective, as ``units.human`` takes it."""
-    return "" if name == COST else METRICS[named(name)[0]].dimension
+    word = named(name)[0]
+    return METRICS[word].dimension if word in METRICS else ""
 
 
 def frontier(
@@ -102,17 +104,19 @@ def frontier(
     names = tuple(objectives) if objectives is not None else _usual(sweep, prices, looked)
     _check(sweep, names, prices)
     shape = tuple(len(axis.values) for axis in sweep.axes)
-    table = {name: _settings(sweep, name, prices, looked) for name in {*names, "failure_ratio"}}
+    seen = {*names, *({"failure_ratio"} & set(sweep.metrics))}
+    table = {name: _settings(sweep, name, prices, looked) for name in seen}
     places = list(np.ndindex(*shape))
     level = simultaneous(CONFIDENCE, (len(places) - 1) * len(names))
+    scale = np.array([[worse(name, spread.value) for spread in table[name]] for name in names])
     rows = []
     for number, place in enumerate(places):
-        status, by = _standing(number, [table[name] for name in names], names, level)
-        label = {axis.name: value(axis, at) for axis, at in zip(sweep.axes, place, strict=True)}
-        found = {name: table[name][number].interval() for name in (*names, "failure_ratio")}
-        failed = found["failure_ratio"]
-        rows.append(Row(place, label, {name: _within(name, found[name]) for name in names},
-                        _within("failure_ratio", failed), status, None if by is None else places[by]))  # fmt: skip
+        status, by = _standing(number, [table[name] for name in names], scale, names, level)
+        label = {path: said for axis, at in zip(sweep.axes, place, strict=True) for path, said in _label(axis, at)}
+        found = {name: _within(name, spreads[number].interval()) for name, spreads in table.items()}
+        failed = found.get("failure_ratio", NOTHING)
+        rows.append(Row(place, label, {name: found[name] for name in names}, failed, status,
+                        None if by is None else places[by]))  # fmt: skip
     return Frontier(names, told, prices, tuple(rows))
 
 
@@ -123,8 +127,16 @@ def worse(name: str, value: float) -> float:
     return -value if named(name)[0] in MORE else value
 
 
+def _label(axis: Axis, at: int) -> list[tuple[str, str]]:
+    """What is set along an axis; of a design, each field by itself."""
+    along = [(path, shown(values[at], unit)) for path, (unit, values) in axis.along.items()]
+    return along or [(axis.name, value(axis, at))]
+
+
 def _usual(sweep: Sweep, prices: Prices, cases: list[str]) -> tuple[str, ...]:
-    """The objectives of somebody who names none."""
+    """The objectives of somebody who names none; a model of one's own has none that are usual."""
+    ours = {"rejection_ratio", "failure_ratio", "latency_p99", "spill_ratio", "workers_mean"} <= set(sweep.metrics)
+    check(ours, "--objective", None, f"must be given: one or more of {', '.join(sweep.metrics)}")
 
     def values(name: str) -> np.ndarray[Any, Any]:
         data = sweep.estimates[name].sel({"class": "all", "window": "all", "bound": "estimate", "case": cases})
@@ -140,9 +152,9 @@ def _check(sweep: Sweep, names: tuple[str, ...], prices: Prices) -> None:
     check(names, "--objective", None, "must be given: at least one metric")
     check(len(set(names)) == len(names), "--objective", list(names), "must not name one twice")
     check(COST not in names or prices != FREE, "--objective", COST, "must have prices: --price worker_hour=...")
+    known = [*sweep.metrics, COST]
     for name in names:
         word, job_class, window = named(name)
-        known = [*sweep.data.data_vars, COST]
         check(word in known, "--objective", word, f"must be a metric of the sweep, or cost{nearest(word, known)}")
         for given, dim in ((job_class, "class"), (window, "window")):
             have = [str(one) for one in sweep.data[dim].values]
@@ -182,24 +194,24 @@ def _within(name: str, found: Estimate) -> Estimate:
     """An interval that stays where the objective can be."""
     if math.isnan(found.value):
         return NOTHING
-    return found._replace(low=max(found.low, 0.0)) if name == COST else METRICS[named(name)[0]].within(found)
+    word = named(name)[0]
+    return METRICS[word].within(found) if word in METRICS else found
 
 
 def _standing(
-    number: int, table: list[list[Spread]], names: tuple[str, ...], level: float
+    number: int, table: list[list[Spread]], scale: np.ndarray[Any, Any], names: tuple[str, ...], level: float
 ) -> tuple[str, int | None]:  # fmt: skip
-    """Whether a setting is on the frontier, and if not, the number of one that beats it or may."""
-    perhaps = None
-    here = [worse(name, spreads[number].value) for name, spreads in zip(names, table, strict=True)]
-    for other in range(len(table[0])):
-        there = [worse(name, spreads[other].value) for name, spreads in zip(names, table, strict=True)]
-        if there == here or any(one > mine for one, mine in zip(there, here, strict=True)):
-            continue
+    """Whether a setting is on the frontier, and if not, the number of one that beats it or may.
+
+    scale  the objectives so that less is better, shape (objectives, settings)
+    """
+    here = scale[:, number, None]
+    as_good = np.flatnonzero((scale <= here).all(axis=0) & (scale < here).any(axis=0)).tolist()
+    for other in as_good:
         pairs = [(name, spreads[other], spreads[number]) for name, spreads in zip(names, table, strict=True)]
         if any(_surely_better(*pair, level) for pair in pairs):
             return BEATEN, other
-        perhaps = other if perhaps is None else perhaps
-    return (ON, None) if perhaps is None else (PERHAPS, perhaps)
+    return (PERHAPS, as_good[0]) if as_good else (ON, None)
 
 
 def _surely_better(name: str, one: Spread, other: Spread, level: float) -> bool:

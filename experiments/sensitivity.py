@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backwater.errors import AuditError, LimitError, RuleError, ScenarioError, check, nearest
-from backwater.experiments.experiment import coordinate, read_scenario, takes
+from backwater.experiments.axes import coordinate, takes
+from backwater.experiments.experiment import read_scenario
 from backwater.experiments.indices import METHODS, Array, Indices, design, independent, indices, noise
 from backwater.metrics import metric, named
 from backwater.outcome import WHOLE

@@ -35,13 +35,10 @@ def grid(*, cases: tuple[str, ...] = ("as is",), replications: int = 4, **metric
         scenario=SCENARIO, run=bw.Run(horizon=10, replications=replications), cases={case: {} for case in cases},
         sweep={"queue.capacity": list(range(1, n + 1))},
     )  # fmt: skip
-    cells = {
-        (at, case): {"rows": [[name, "all", "all", [array[at, case].mean()] * 3, array[at, case].tolist()]
-                              for name, array in arrays.items()],
-                     "classes": ["all"], "windows": ["all"], "end": 10.0, "jobs": 80}
-        for at in range(n) for case in range(len(cases))
-    }  # fmt: skip
-    return Sweep(experiment, tuple(experiment.axes()), cells, {})
+    each = np.stack(list(arrays.values()), axis=-2)[:, :, None, None]  # (settings, cases, class, window, metric, ...)
+    numbers = np.concatenate([np.repeat(each.mean(axis=-1, keepdims=True), 3, axis=-1), each], axis=-1)
+    ends = np.full(shape[:2], 10.0)
+    return Sweep(experiment, tuple(experiment.axes()), list(arrays), ["all"], ["all"], numbers, ends, 80, {})
 
 
 def standing(sweep: Sweep, *asked, **more) -> list[str]:
