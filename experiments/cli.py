@@ -13,7 +13,17 @@ import typer
 from rich.table import Table
 
 from backwater.errors import BackwaterError, ScenarioError, check
-from backwater.experiments import cli_compare, cli_fit, cli_plan, cli_run, cli_stress, cli_sweep, cli_theory
+from backwater.experiments import (
+    cli_compare,
+    cli_fit,
+    cli_frontier,
+    cli_plan,
+    cli_run,
+    cli_sensitivity,
+    cli_stress,
+    cli_sweep,
+    cli_theory,
+)
 from backwater.experiments.cli_words import (
     Seed,
     Set,
@@ -33,6 +43,8 @@ app.add_typer(cli_stress.app)
 app.add_typer(cli_sweep.app)
 app.add_typer(cli_compare.app)
 app.add_typer(cli_plan.app)
+app.add_typer(cli_sensitivity.app)
+app.add_typer(cli_frontier.app)
 app.add_typer(cli_theory.app)
 app.add_typer(cli_fit.app)
 

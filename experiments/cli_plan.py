@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from backwater.errors import check, nearest
+from backwater.errors import check
 from backwater.experiments.cli_words import (
     Horizon,
     Json,
@@ -22,6 +21,7 @@ from backwater.experiments.cli_words import (
     err,
     make_folder,
     out,
+    prices_of,
     settings,
     value_of,
     variant_of,
@@ -29,7 +29,7 @@ from backwater.experiments.cli_words import (
 
 if TYPE_CHECKING:
     from backwater.experiments.plan import Planned
-    from backwater.experiments.trials import Prices, Trial
+    from backwater.experiments.trials import Trial
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -77,7 +77,7 @@ def plan(
     shown = (lambda trial: None) if as_json else _tell
     try:
         found = search(
-            scenario, ranges, wanted, minimize or list(ranges)[:1], cases=cases, run=run, prices=_prices(price),
+            scenario, ranges, wanted, minimize or list(ranges)[:1], cases=cases, run=run, prices=prices_of(price),
             confidence=sure, most=most, parallel=parallel, progress=shown,
         )  # fmt: skip
     except KeyboardInterrupt:
@@ -125,22 +125,6 @@ def _range(text: str) -> tuple[str, tuple[Any, Any]]:
     numbers = isinstance(start, float) and isinstance(end, float) and unit == other
     check(numbers, "--find", text, "must go from one number to another of the same unit")
     return path.strip(), (start, end)
-
-
-def _prices(given: list[str] | None) -> Prices:
-    from backwater.experiments.trials import Prices
-
-    found: dict[str, float] = {}
-    for text in given or []:
-        name, equals, said = text.partition("=")
-        check(equals, "--price", text, "must be NAME=VALUE, such as worker_hour=0.40")
-        known = Prices._fields
-        check(name.strip() in known, "--price", name, f"must be one of {', '.join(known)}{nearest(name, known)}")
-        value = value_of(said.strip())
-        ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
-        check(ok, f"--price {name.strip()}", said, "must be a number of at least 0, in any currency")
-        found[name.strip()] = float(value)
-    return Prices(**found)
 
 
 def _tell(trial: Trial) -> None:

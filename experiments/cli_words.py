@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from backwater.errors import ScenarioError, check
+from backwater.errors import ScenarioError, check, nearest
+
+if TYPE_CHECKING:
+    from backwater.experiments.trials import Prices
 
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+# For tables with many columns: where nothing says how wide a line may be, nothing is cut.
+wide = Console(highlight=False, width=None if out.is_terminal else 140)
 
 What = Annotated[str, typer.Argument(metavar="SCENARIO", help="a file or a model's name (see: backwater list)")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="change a field; may be repeated")]
@@ -108,6 +114,23 @@ def field(text: str) -> tuple[str, Any]:
     check(ok, "--over", text, "must be PATH=LOW..HIGH[:log] where there is a --design")
     found = {"from": value_of(low.strip()), "to": value_of(high.strip())}
     return path.strip(), {**found, "spacing": spacing[0] if spacing else "linear"}
+
+
+def prices_of(given: list[str] | None) -> Prices:
+    """Prices from ``NAME=VALUE`` options."""
+    from backwater.experiments.trials import Prices
+
+    found: dict[str, float] = {}
+    for text in given or []:
+        name, equals, said = text.partition("=")
+        check(equals, "--price", text, "must be NAME=VALUE, such as worker_hour=0.40")
+        known = Prices._fields
+        check(name.strip() in known, "--price", name, f"must be one of {', '.join(known)}{nearest(name, known)}")
+        value = value_of(said.strip())
+        ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+        check(ok, f"--price {name.strip()}", said, "must be a number of at least 0, in any currency")
+        found[name.strip()] = float(value)
+    return Prices(**found)
 
 
 def make_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
-from backwater.experiments.against import Theories, told
+from backwater.experiments.against import Theories, theories, told
 from backwater.experiments.curves import MOST, Curve, around, curves, main_axis, middle, numeric, value
 from backwater.experiments.experiment import Experiment
 from backwater.experiments.sweep import Sweep
@@ -128,8 +128,12 @@ def _panels(sweep: Sweep) -> list[tuple[str, str, Callable[[Axes], None]]]:
     return panels + [("spill_ratio", "spilled to disk\n(/ accepted)", shares)] * spills
 
 
-def threshold(sweep: Sweep, known: Theories) -> Figure:
-    """503 ratio, p99 latency and spill against the main axis, with 95 % bands, and what theory says."""
+def threshold(sweep: Sweep, known: Theories | None = None) -> Figure:
+    """503 ratio, p99 latency and spill against the main axis, with 95 % bands, and what theory says.
+
+    known  by theory at its points, as in ``trade``; asked for unless given
+    """
+    known = theories(sweep) if known is None else known
     panels = _panels(sweep)
     figure = Figure(figsize=(8.4, 2.25 * len(panels) + 0.7), layout="constrained")
     rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
@@ -189,8 +193,9 @@ def space(sweep: Sweep) -> Figure:
     return figure
 
 
-def trade(sweep: Sweep, known: Theories) -> Figure:
+def trade(sweep: Sweep, known: Theories | None = None) -> Figure:
     """The trade itself: 503 ratio against p99 latency, one point per value of the main axis, the knees marked."""
+    known = theories(sweep) if known is None else known
     figure = Figure(figsize=(8.4, 5.2), layout="constrained")
     axis = figure.subplots()
     along = sweep.axes[main_axis(sweep)]

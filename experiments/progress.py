@@ -19,10 +19,10 @@ class Bar:
         self.progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self.task = self.progress.add_task(what, total=total)
 
-    def to(self, done: int, _total: int = 0) -> None:
-        """So many are done."""
-        self.done = done
-        self.progress.update(self.task, completed=done)
+    def to(self, done: int, total: int = 0) -> None:
+        """So many are done; of ``total``, where that was not known before."""
+        self.done, self.total = done, total or self.total
+        self.progress.update(self.task, completed=done, total=self.total)
 
     def __enter__(self) -> Bar:
         self.progress.start()

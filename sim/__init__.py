@@ -64,7 +64,9 @@ from backwater.scenario import Scenario
 if TYPE_CHECKING:
     from backwater.experiments.compare import compare
     from backwater.experiments.design import Design
+    from backwater.experiments.frontier import frontier
     from backwater.experiments.plan import plan
+    from backwater.experiments.sensitivity import sensitivity
     from backwater.experiments.sweep import Sweep, sweep
     from backwater.models import model
     from backwater.result import Result
@@ -75,7 +77,9 @@ _LATER = {
     "Design": "backwater.experiments.design",
     "Result": "backwater.result",
     "compare": "backwater.experiments.compare",
+    "frontier": "backwater.experiments.frontier",
     "plan": "backwater.experiments.plan",
+    "sensitivity": "backwater.experiments.sensitivity",
     "Sweep": "backwater.experiments.sweep",
     "model": "backwater.models",
     "simulate": "backwater.simulation",
@@ -93,6 +97,7 @@ __all__ = [
     "Constant", "Exponential", "Erlang", "Gamma", "LogNormal", "Weibull", "HyperExponential", "Pareto", "Uniform",
     "PhaseType", "Empirical", "Histogram", "Mixture", "Scipy", "Linear",
     "Run", "simulate", "Result", "sweep", "Sweep", "Design", "compare", "plan",
+    "sensitivity", "frontier",
     "BackwaterError", "ScenarioError", "AuditError", "LimitError", "RuleError",
 ]  # fmt: skip
 
