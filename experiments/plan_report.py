@@ -68,16 +68,15 @@ def _around(found: Planned) -> list[str]:
             f"One step less, {settled(found.below.setting)}, was sure in the search, but not in runs of its own."
         )
     if found.above is not None:
-        worst, now = found.above.worst, found.answer
-        assert now is not None
-        before = next(
-            one for one in now.judged if one.case == worst.case and one.require == worst.require
+        assert found.answer is not None
+        pairs = zip(found.answer.judged, found.above.judged, strict=True)
+        before, after = max(pairs, key=lambda pair: pair[1].margin - pair[0].margin)
+        shown, step = after.require.shown, f"The next step, {settled(found.above.setting)}"
+        gain = (
+            f"would bring {after.require.name} in case {after.case} from {shown(before.found.value)} to "
+            f"{shown(after.found.value)}" if after.margin > before.margin else "would bring no requirement further"
         )  # fmt: skip
-        shown = worst.require.shown
-        texts.append(
-            f"The next step, {settled(found.above.setting)}, would bring {worst.require.name} in case {worst.case} "
-            f"from {shown(before.found.value)} to {shown(worst.found.value)}."
-        )
+        texts.append(f"{step}, {gain}.")
     return texts
 
 

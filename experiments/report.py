@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from backwater.experiments import report_frontier
 from backwater.experiments.against import Theories, against, theories
 from backwater.experiments.alt import alternatives
 from backwater.experiments.assumed import assumptions, left_out
@@ -104,6 +105,10 @@ def _drawn(sweep: Sweep, series: list[dict[str, Any]], known: Theories) -> tuple
     return tuple(picture(name, told[name], caption, figure) for name, caption, figure in draw_all(sweep, series, known))
 
 
+def _frontier(study: Study) -> Section | None:
+    return report_frontier.section(study.sweep)
+
+
 def _theory(study: Study) -> Section:
     return Section("Against theory", tuple(beside(against(study.sweep, study.known), study.known)))
 
@@ -142,7 +147,8 @@ def _manifest(study: Study) -> Section:
 
 # In the order of the page; one that has nothing to say gives None.
 SECTIONS = (
-    _answer, _requirements, _observed, _figures, _theory, _points, _before, _assumed, _left_out, _method, _manifest,
+    _answer, _requirements, _observed, _figures, _frontier, _theory, _points, _before, _assumed, _left_out, _method,
+    _manifest,
 )  # fmt: skip
 
 
