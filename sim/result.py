@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backwater import events
+from backwater import events, statistics
+from backwater.controls import controls
 from backwater.errors import ScenarioError, check, nearest
 from backwater.metrics import METRICS, WHOLE_RUN, Cells, bin_edges, metric, named
 from backwater.outcome import ATTEMPT, ATTEMPT_OUTCOMES, JOB, JOB_OUTCOMES, LATENCIES, MAIN, Outcome
@@ -58,10 +59,18 @@ class Result:
         view = MAIN + self.windows.index(window)
         return Cells(list(self.outcomes), self.scenario, view, known.index(job_class))
 
-    def estimate(self, name: str, level: float = 0.95) -> Estimate:
-        """The estimate of a metric such as ``latency_p99[invoice, spike]`` with its interval at this ``level``."""
+    def estimate(self, name: str, level: float = 0.95, *, controlled: bool = False) -> Estimate:
+        """The estimate of a metric such as ``latency_p99[invoice, spike]`` with its interval at this ``level``.
+
+        controlled  freed from what the numbers of jobs and their service times, whose means are known, explain of it:
+                    a narrower interval, where the run has a warm-up; see ``controls``
+        """
         word, job_class, window = named(name)
-        return metric(word).estimate(self.cells(job_class, window), level)
+        cells, known = self.cells(job_class, window), metric(word)
+        if not controlled:
+            return known.estimate(cells, level)
+        freed = statistics.controlled(known.spread(cells), controls(cells))
+        return known.within(freed.interval(level))
 
     def __getitem__(self, name: str) -> float:
         """The estimate of a metric, without its interval."""

@@ -181,7 +181,7 @@ def controlled(found: Spread, controls: Array) -> Spread:
     said = ~np.isnan(found.errors)
     errors, known = found.errors[said], controls[said]
     n, most = known.shape
-    if n < most + 3:
+    if most == 0 or n < most + 3:
         return found
     centred = known - known.mean(axis=0)
     slopes, _, rank, _ = np.linalg.lstsq(centred, errors, rcond=None)

@@ -29,7 +29,7 @@ FLOORS = {
     "models": ["models/*"],
     "folds": ["sim/outcome", "sim/measure", "sim/books"],
     "engines": ["sim/engines/*"],
-    "numbers": ["sim/statistics", "sim/metrics", "sim/events"],
+    "numbers": ["sim/statistics", "sim/metrics", "sim/controls", "sim/events"],
     "runs": ["sim/plots", "sim/result", "sim/simulation"],
     "records": [
         *("experiments/__init__", "experiments/store", "experiments/axes", "experiments/design", "experiments/cell"),
