@@ -142,6 +142,8 @@ def _manifest(study: Study) -> Section:
     said, made = study.experiment, study.sweep.manifest
     number = ("points", f"{len(made['points']):,}")
     rows = [number, *run_rows(said.run, said.scenario.digest)]
+    if said.precision:
+        rows.append(("precision", f"{said.precision}: each point was run as often as it takes, at most so often"))
     return manifest(rows, made["versions"], made.get("command") or NO_COMMAND)
 
 

@@ -58,7 +58,8 @@ def at_a_glance(sweep: Sweep) -> Table:
             rows.append((*told, *(_cell(sweep, place, "all", name) for name in names)))
     more = f"; {len(found) - GLANCED:,} more curves are among all points" if len(found) > GLANCED else ""
     head = (axis.name, *(["with"] if held else []), *(COLUMNS[name] for name in names))
-    caption = f"The ends and the knee of each curve, ± half of the 95 % interval{more}"
+    cut = f". {CUT}" if any("†" in cell for row in rows for cell in row) else ""
+    caption = f"The ends and the knee of each curve, ± half of the 95 % interval{more}{cut}"
     return Table(caption, head, tuple(rows), right=tuple(range(len(head) - len(names), len(head))))
 
 

@@ -11,6 +11,7 @@ from backwater.metrics import METRICS
 from backwater.units import human
 
 ROWS, SOURCES = 100, 10  # comparisons, and sources, that a report shows, at most
+ROUNDING = 1e-12  # what is nearer to zero is zero
 LEVEL_WORDS = f"{100 * LEVEL:g} %"
 
 
@@ -76,4 +77,5 @@ def _about(found: Theory | None) -> Iterator[tuple[str, str, str]]:
             kind, left_out = METRICS[one.metric].dimension, one.simplification
             held = "at most" if one.kind == "bound" else "about"
             of = f"{one.model}, {one.source}" + (f"; simplified: {left_out}" if left_out else "")
-            yield one.metric, f"{held} {human(one.value, kind)}", of
+            exact = 0.0 if abs(one.value) < ROUNDING else one.value
+            yield one.metric, f"{held} {human(exact, kind)}", of

@@ -83,7 +83,7 @@ def test_a_design_from_the_command_line_and_its_report(tmp_path, capsys, monkeyp
         assert run(capsys, "report", folder)[0] == 0
         page = (tmp_path / folder / "report.html").read_text()
         assert "At the knee, queue.capacity" in page or "at the knee, queue.capacity" in page
-        assert page.count("data:image/png;base64,") == 3
+        assert page.count("data:image/png;base64,") == 4
 
 
 def test_a_figure_shows_each_metric_against_each_field(tmp_path):

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter
 
 from backwater.experiments.document import Picture, clean
 
-LETTERS = 60  # of a text in a figure, at most
+LETTERS = 80  # of a text in a figure, at most
 MISSING = "\u25a1"  # shown for a letter that the font does not have
 
 
