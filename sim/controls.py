@@ -48,6 +48,5 @@ def _as_drawn(scenario: Scenario) -> bool:
     stopped = any(part.client.on_timeout == "cancel" for part in scenario.producers)
     hedged = any(part.client.hedge is not None for part in scenario.producers)
     one_mean = len(scenario.jobs) == 1  # of several classes some may be turned away more often than others
-    return (
-        one_mean and queue.discipline != "sjf" and not (stopped or hedged or any(isinstance(x, Linear) for x in laws))
-    )
+    chosen = queue.discipline == "sjf" or any(isinstance(law, Linear) for law in laws)
+    return one_mean and not (stopped or hedged or chosen)
