@@ -108,7 +108,7 @@ def test_figures_hold_exact_theory_at_every_point(swept):
 
 def test_a_page_says_what_stands_in_the_way_and_what_is_about_right(tmp_path):
     rough = POOL.with_({"workers.service": {"kind": "lognormal", "mean": "200 ms", "cv": 2.0},
-                        "client.retry": {"base": "2 s"}})  # fmt: skip
+                        "client.retry": {"base": "2 s", "max_attempts": 2}})  # fmt: skip
     study(Experiment(scenario=rough, run=LONG, sweep={"queue.capacity": [1, 4]}), tmp_path, parallel=1)
     page = write_report(tmp_path).read_text("utf-8")
     assert "2 of the points have no exact answer." in page

@@ -20,7 +20,8 @@ States = npt.NDArray[np.int64]
 #: states to which it leads, shape (n, columns).
 Moves = Callable[[States], Iterable[tuple[Array, States]]]
 MOST = 200_000  # states
-DIRECT, ITERATED = 10_000, 25_000  # states up to which a chain of many dimensions is solved directly, and at all
+DIRECT = 10_000  # states up to which a chain of many dimensions is solved directly
+FILLING = 4  # times fewer states than of others may be in a chain of many dimensions, whose factors fill up
 BALANCED = 1e-10  # what may be left of a balance equation, against the highest rate
 SYMMETRIC = {"diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}  # its diagonal dominates
 
@@ -59,7 +60,11 @@ def solve(bounds: list[int], moves: Moves, most: int = MOST) -> Chain:
     rows = csr_matrix((np.concatenate(rates), entries), shape=(cells, cells))
     met = np.sort(breadth_first_order(rows, 0, return_predecessors=False))
     assert not astray[met].any()  # only states that nothing leads to may lead out of bounds
-    return Chain(states[met], _shares(csc_matrix(rows[met][:, met].T), int(np.count_nonzero(states[met].max(axis=0)))))
+    dimensions = int(np.count_nonzero(states[met].max(axis=0)))
+    if dimensions > 2 and len(met) > most // FILLING:
+        many = f"its chain has {len(met):,} states in many dimensions"
+        raise Unsolved(f"{many}, and at most {most // FILLING:,} are solved here")
+    return Chain(states[met], _shares(csc_matrix(rows[met][:, met].T), dimensions))
 
 
 def _shares(flows: csc_matrix, dimensions: int) -> Array:
@@ -94,8 +99,6 @@ def _iterate(balance: csr_matrix) -> Array:
     A rough solution says which state is the likeliest; against that one the others are then found to full precision.
     """
     n = balance.shape[0]
-    if n > ITERATED:
-        raise Unsolved(f"its chain has {n:,} states in many dimensions, and at most {ITERATED:,} are solved here")
     one, shares = 0, np.ones(n)
     for precision in (1e-2, 1e-13):
         rest, right = _without(balance, one)
