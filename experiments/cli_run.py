@@ -161,11 +161,17 @@ def rare(
         raise typer.Exit(130) from None
     value, low, high, n = found.found
     if as_json:
-        told = {"rejection_ratio": value, "ci_low": low, "ci_high": high, "replications": n} | {
-            name: getattr(found, name) for name in ("thresholds", "splits", "attempts")
-        }
+        told = (
+            {"rejection_ratio": value, "replications": n}
+            | {name: None if math.isnan(end) else end for name, end in (("ci_low", low), ("ci_high", high))}
+            | {name: getattr(found, name) for name in ("thresholds", "splits", "attempts")}
+        )
         print(json.dumps(told, allow_nan=False))
         return
+    if math.isnan(low):
+        must = "nothing can be said of how rare they are: give a higher --budget or --horizon"
+        out.print(f"No 503 was seen in {n} replications, so {must}.", soft_wrap=True)
+        raise typer.Exit(1)
     out.print(f"503 ratio: {value:.3g} (95 %: {low:.3g} .. {high:.3g}), from {n} replications.", soft_wrap=True)
     if found.precision > wide:
         out.print(f"NOT as precise as asked ({precision}): the budget ended.", soft_wrap=True)

@@ -39,7 +39,7 @@ EVENTFUL = 20  # replications that must have seen a rejection before an interval
 class Rare(NamedTuple):
     """A loss probability.
 
-    found       the share of attempts that are rejected, with its 95 % interval
+    found       the share of attempts that are rejected, with its 95 % interval; 0 without one where none was seen
     thresholds  numbers waiting at which trials are split
     splits      into how many, at each
     attempts    how many were simulated in all, those of the pilots and branches included
@@ -116,7 +116,8 @@ def _check(scenario: Scenario, run: Run, precision: float, most: int) -> int:
 def _estimate(tallies: list[Tally], piloted: float, so_far: Rare) -> Rare:
     rejected, attempts = (np.array([getattr(tally, name) for tally in tallies]) for name in ("rejected", "attempts"))
     found = ratio_spread(rejected, attempts)
-    estimate = found.interval()
+    seen = found.value > 0  # no rejection at all has no interval: nobody knows how far away the next one is
+    estimate = found.interval() if seen else Estimate(0.0, math.nan, math.nan, len(tallies))
     needs = (1 - found.value) * found.value / found.error**2 if found.error > 0 else math.inf
     simulated = piloted + sum(tally.simulated for tally in tallies)
     return so_far._replace(found=estimate._replace(low=max(estimate.low, 0.0)), attempts=int(simulated), plain=needs)

@@ -113,3 +113,6 @@ def test_the_command_tells_the_ratio_and_what_it_saved(tmp_path, capsys):
     assert "plain runs would need" in out
     status, out, _ = run(capsys, *words, "--budget", "10")
     assert "NOT as precise as asked" in out
+    status, out, _ = run(capsys, "rare", str(path), "--horizon", "20 s", "--warmup", "1 s", "--budget", "10")
+    assert status == 1
+    assert out.startswith("No 503 was seen in 10 replications, so nothing can be said")
