@@ -18,7 +18,7 @@ from backwater.errors import AuditError, LimitError, RuleError, ScenarioError, c
 from backwater.experiments.cell import BOUNDS, Array, Cell, measured
 from backwater.experiments.experiment import Axis, Design, Experiment, Grid, Point, experiment_from, flat, read_scenario
 from backwater.experiments.own_model import Function, OwnModel, call
-from backwater.experiments.precision import LEAST, MOST, Goal, allocate, needed, precise, shortfall
+from backwater.experiments.precision import LEAST, MOST, Goal, allocate, goals, needed, precise, shortfall
 from backwater.experiments.store import Store
 from backwater.metrics import METRICS
 from backwater.run import Run
@@ -189,7 +189,6 @@ def run_experiment(
     """Run every point of an experiment that is neither in ``store`` nor in ``pool``; see ``sweep``."""
     check(parallel is None or parallel >= 1, "--parallel", parallel, "must be at least 1")
     asked = isinstance(experiment, Experiment) and experiment.precision
-    check(not asked or cluster is None, "--cluster", cluster, "must not be given where a precision is asked for")
     stores = [Store(folder) for folder in (store, pool) if folder is not None]
     if isinstance(experiment, OwnModel) and stores:
         experiment.check_kept()
@@ -233,7 +232,7 @@ def run_experiment(
             cells[name] = cell
         tell(table.done, len(names))
     if isinstance(experiment, Experiment) and asked:
-        renamed = _refine(experiment, points, cells, table, stores, parallel or cores(), tell)
+        renamed = _refine(experiment, points, cells, table, stores, parallel, cluster, tell)
         manifest["points"] = [renamed.get(name, name) for name in names]
         manifest["imprecise"] = sum(len(points[name]) for name, cell in cells.items() if cell.short > 1)
         if store is not None:
@@ -243,23 +242,16 @@ def run_experiment(
 
 def _refine(
     experiment: Experiment, points: dict[str, list[Point]], cells: dict[str, Cell], table: _Table, stores: list[Store],
-    parallel: int, tell: Callable[[int, int], None],
+    parallel: int | None, cluster: str | None, tell: Callable[[int, int], None],
 ) -> dict[str, str]:  # fmt: skip
     """Run again, longer, the points that are not precise enough, as far as the budget goes; their new names."""
     renamed: dict[str, str] = {}
     for _ in range(ROUNDS):
         again = _shares(experiment, cells)
         renamed |= {name: experiment.key(points[name][0], None, most) for name, most in again.items()}
-        threads = max(1, parallel // max(len(again), 1))
-
-        def work(name: str, halt: Event, most: dict[str, int] = again, threads: int = threads) -> Cell:
-            point, run = points[name][0], experiment.run
-            return _named(point.where, lambda: precise_point(
-                point.scenario, run, experiment.goals, most[name], threads, halt, experiment.extra))  # fmt: skip
-
         kept = {name: Cell(**have) for name in again if (have := _found(stores, renamed[name])) is not None}
         todo = sorted((name for name in again if name not in kept), key=lambda name: -again[name])
-        fresh = in_threads(work, todo, min(parallel, len(todo))) if todo else iter(())
+        fresh = _all(experiment, [(name, points[name][0]) for name in todo], parallel, cluster, again)
         for number, (name, cell) in enumerate(itertools.chain(kept.items(), fresh)):
             if name not in kept:
                 for each in stores:
@@ -309,17 +301,21 @@ def load_sweep(folder: Folder) -> Sweep:
 
 
 def _all(
-    experiment: Grid, todo: list[tuple[str, Point]], parallel: int | None, cluster: str | None
-) -> Iterator[tuple[str, Cell]]:
-    """Run points, in any order; what an error leaves finished has been yielded before it."""
+    experiment: Grid, todo: list[tuple[str, Point]], parallel: int | None, cluster: str | None,
+    most: Mapping[str, int] | None = None,
+) -> Iterator[tuple[str, Cell]]:  # fmt: skip
+    """Run points, in any order; what an error leaves finished has been yielded before it.
+
+    most  replications by name, at most, where a precision is asked for; those of the run unless given
+    """
     if not todo:
         return
     points = dict(todo)
     if cluster is not None:
         from backwater.experiments.cluster import on_cluster
 
-        work, arguments = _shipped(experiment, len(todo))
-        yield from on_cluster(cluster, work, ((name, arguments(point)) for name, point in todo))
+        work, arguments = _shipped(experiment, len(todo), most or {})
+        yield from on_cluster(cluster, work, ((name, arguments(name, point)) for name, point in todo))
         return
     if isinstance(experiment, Experiment):
         engine = resolve("auto", todo[0][1].scenario, experiment.run, len(todo))
@@ -335,43 +331,52 @@ def _all(
                 point.where, lambda: call(experiment.function, experiment.seed, experiment.times, point.changes)
             )
         assert isinstance(experiment, Experiment)
-        run, goals, extra = experiment.run, experiment.goals, experiment.extra
-        if goals:
-            return _named(
-                point.where, lambda: precise_point(point.scenario, run, goals, run.replications, threads, halt, extra)
-            )
+        run, wanted, extra = experiment.run, experiment.goals, experiment.extra
+        if wanted:
+            limit = (most or {}).get(name, run.replications)
+            return _named(point.where, lambda: precise_point(point.scenario, run, wanted, limit, threads, halt, extra))
         return _named(point.where, lambda: run_point(point.scenario, run, engine, threads, halt, extra))
 
-    if parallel == 1 or serial:
+    if parallel == 1 or (serial and most is None):  # longer runs may be worth compiling for
         for name in points:
             yield name, work_here(name, Event())
     else:
         yield from in_threads(work_here, points, min(parallel, len(points)))
 
 
-def _shipped(experiment: Grid, points: int) -> tuple[Callable[..., Cell], Callable[[Point], tuple[Any, ...]]]:
-    """What a worker elsewhere does for a point, and the plain data that it is told."""
+def _shipped(
+    experiment: Grid, points: int, most: Mapping[str, int]
+) -> tuple[Callable[..., Cell], Callable[[str, Point], tuple[Any, ...]]]:
+    """What a worker elsewhere does for a point, and the plain data that it is told; ``most`` as in ``_all``."""
     if isinstance(experiment, OwnModel):
         said = experiment.function, experiment.seed, experiment.times
-        return called_far, lambda point: (*said, point.changes, point.where)
+        return called_far, lambda name, point: (*said, point.changes, point.where)
     assert isinstance(experiment, Experiment)
-    run, extra = experiment.run.plain(), experiment.extra
+    run, extra, wanted = experiment.run, experiment.extra, dict(experiment.precision)
 
-    def told(point: Point) -> tuple[Any, ...]:
+    def told(name: str, point: Point) -> tuple[Any, ...]:
         table = point.scenario.plain()
-        return table, run, digest_of(table), points, point.where, extra
+        asked = (wanted, most.get(name, run.replications)) if wanted else points
+        return table, run.plain(), digest_of(table), asked, point.where, extra
 
     return point_far, told
 
 
 def point_far(
-    table: dict[str, Any], run: dict[str, Any], digest: str, points: int, where: str, extra: tuple[str, ...] = ()
-) -> Cell:
-    """A point of a scenario, on a worker of a cluster; ``digest`` tells whether its files are the same there."""
+    table: dict[str, Any], run: dict[str, Any], digest: str, asked: int | tuple[dict[str, str], int], where: str,
+    extra: tuple[str, ...] = (),
+) -> Cell:  # fmt: skip
+    """A point of a scenario, on a worker of a cluster; ``digest`` tells whether its files are the same there.
+
+    asked  how many points there are; or a precision, and the replications that it may take
+    """
     scenario, plan = Scenario(**table), Run(**run)
     must = f"must find the same files on every worker, as at {where} it does not"
     check(digest_of(table) == digest, "--cluster", digest[:16], must)
-    return _named(where, lambda: run_point(scenario, plan, resolve("auto", scenario, plan, points), 1, None, extra))
+    if isinstance(asked, tuple):
+        wanted, most = goals(asked[0]), asked[1]
+        return _named(where, lambda: precise_point(scenario, plan, wanted, most, 1, None, extra))
+    return _named(where, lambda: run_point(scenario, plan, resolve("auto", scenario, plan, asked), 1, None, extra))
 
 
 def called_far(function: Function, seed: int, times: int, changes: Mapping[str, Any], where: str) -> Cell:

@@ -12,6 +12,7 @@ from test_sweep import OVER, RUN, SMALL
 
 import backwater as bw
 from backwater.experiments import cluster as door
+from backwater.experiments.experiment import Experiment
 from backwater.experiments.store import Store
 
 distributed = pytest.importorskip("distributed")
@@ -49,6 +50,20 @@ def test_two_worker_processes_give_the_same_bits_as_threads_here(cluster, tmp_pa
     xr.testing.assert_identical(here.data, there.data)
     xr.testing.assert_identical(here.estimates, there.estimates)
     assert Store(tmp_path).count() == 6
+
+
+def test_a_precision_takes_the_same_replications_there_as_here(cluster, tmp_path):
+    asked = Experiment(scenario=SMALL, run=bw.Run(horizon=200, warmup=20, replications=5), budget=150,
+                       sweep=OVER, precision={"latency_mean": "8 %", "rejection_ratio": "10 % or ± 0.5 %"})  # fmt: skip
+    here = bw.sweep(asked)
+    there = bw.sweep(asked, cluster=address(cluster), store=tmp_path)
+    assert here.numbers.shape[-1] > 3 + 2 * 5  # there was something to refine
+    xr.testing.assert_identical(here.data, there.data)
+    xr.testing.assert_identical(here.estimates, there.estimates)
+    assert (here.manifest["points"], here.manifest["imprecise"]) == (
+        there.manifest["points"], there.manifest["imprecise"])  # fmt: skip
+    again = bw.sweep(asked, cluster="tcp://127.0.0.1:9", store=tmp_path, resume=True)  # all is there: nobody is asked
+    xr.testing.assert_identical(here.data, again.data)
 
 
 def test_a_worker_that_is_killed_in_the_middle_is_survived(cluster):
