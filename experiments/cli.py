@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from typer.core import TyperGroup
 
 from backwater.errors import BackwaterError, ScenarioError, check
 from backwater.experiments import (
@@ -34,7 +35,21 @@ from backwater.experiments.cli_words import (
     settings,
 )
 
+
+class _Commands(TyperGroup):
+    """Commands that say so when they are stopped; Typer would end in silence."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            err.print("Stopped.")
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Simulate queues that back up: 503s against latency against memory spill.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
 )  # fmt: skip

@@ -14,12 +14,12 @@ from backwater.errors import check
 from backwater.experiments.cli_words import (
     Horizon,
     Json,
+    Parallel,
     Replications,
     Seed,
     Set,
     Warmup,
     command,
-    err,
     make_folder,
     out,
 )
@@ -41,7 +41,7 @@ def compare(
     changes: Set = None, horizon: Horizon = None, warmup: Warmup = None, replications: Replications = None,
     seed: Seed = None,
     folder: Annotated[Path | None, typer.Option("--out", help="where the table and the figure go")] = None,
-    parallel: Annotated[int | None, typer.Option(help="threads; all cores unless given")] = None,
+    parallel: Parallel = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Send the same jobs through several systems; differences have paired intervals."""
@@ -58,14 +58,10 @@ def compare(
         systems[name] = first.with_(changed)
     if folder is not None:
         make_folder(folder)
-    try:
-        with Bar("systems", len(systems)) as bar:
-            found = run_all(
-                *systems.values(), names=systems, run=plan, metrics=metrics, parallel=parallel, progress=bar.to
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        err.print("Stopped.")
-        raise typer.Exit(130) from None
+    with Bar("systems", len(systems)) as bar:
+        found = run_all(
+            *systems.values(), names=systems, run=plan, metrics=metrics, parallel=parallel, progress=bar.to
+        )  # fmt: skip
     if folder is not None:
         _write(found, folder)
     if as_json:

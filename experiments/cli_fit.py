@@ -55,11 +55,7 @@ def fit(
     folder = folder or Path("results") / f"fit-{log.name.partition('.')[0]}"
     asked = Asked(time, service, status, client, key)
     make_folder(folder)
-    try:
-        found = fitted(log, folder, asked, options)
-    except KeyboardInterrupt:
-        err.print("Stopped.")
-        raise typer.Exit(130) from None
+    found = fitted(log, folder, asked, options)
     save(found, folder)
     draw_all(found, folder)
     if as_json:

@@ -13,6 +13,7 @@ from backwater.errors import check
 from backwater.experiments.cli_words import (
     Horizon,
     Json,
+    Parallel,
     Replications,
     Seed,
     Set,
@@ -54,7 +55,7 @@ def plan(
     changes: Set = None, horizon: Horizon = None, warmup: Warmup = None, replications: Replications = None,
     seed: Seed = None,
     folder: Annotated[Path | None, typer.Option("--out", help="where the page, its figures and numbers go")] = None,
-    parallel: Annotated[int | None, typer.Option(help="threads; all cores unless given")] = None,
+    parallel: Parallel = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Find the cheapest setting that meets every requirement in every case, and how sure that is.
@@ -75,14 +76,10 @@ def plan(
     if folder is not None:
         make_folder(folder)
     shown = (lambda trial: None) if as_json else _tell
-    try:
-        found = search(
-            scenario, ranges, wanted, minimize or list(ranges)[:1], cases=cases, run=run, prices=prices_of(price),
-            confidence=sure, most=most, parallel=parallel, progress=shown,
-        )  # fmt: skip
-    except KeyboardInterrupt:
-        err.print("Stopped.")
-        raise typer.Exit(130) from None
+    found = search(
+        scenario, ranges, wanted, minimize or list(ranges)[:1], cases=cases, run=run, prices=prices_of(price),
+        confidence=sure, most=most, parallel=parallel, progress=shown,
+    )  # fmt: skip
     if folder is not None:
         write(found, folder, command())
     if as_json:

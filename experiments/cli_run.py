@@ -14,12 +14,12 @@ from backwater.errors import check
 from backwater.experiments.cli_words import (
     Horizon,
     Json,
+    Parallel,
     Precise,
     Replications,
     Seed,
     Set,
     What,
-    err,
     goal,
     make_folder,
     out,
@@ -49,11 +49,7 @@ def run(
     asked = [goal(text) for text in precision or []]
     if folder is not None:
         make_folder(folder)
-    try:
-        result, told = _simulate(scenario, plan, auto, dict(asked), budget, engine)
-    except KeyboardInterrupt:
-        err.print("Stopped.")
-        raise typer.Exit(130) from None
+    result, told = _simulate(scenario, plan, auto, dict(asked), budget, engine)
     if folder is not None:
         _write(result, folder)
     if as_json:
@@ -142,7 +138,7 @@ def rare(
     warmup: Annotated[str | None, typer.Option(help="time before which nothing counts")] = None, seed: Seed = None,
     precision: Annotated[str, typer.Option(help="half of the 95 % interval over the estimate")] = "30 %",
     budget: Annotated[int, typer.Option(help="replications, at most")] = 1000,
-    parallel: Annotated[int | None, typer.Option(help="threads; all cores unless given")] = None,
+    parallel: Parallel = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """The 503 ratio of a bounded queue where 503s are too rare to be seen: runs are split as they come closer to it."""
@@ -152,13 +148,9 @@ def rare(
     scenario, plan = read(what, changes, {"horizon": horizon, "warmup": warmup, "seed": seed})
     with units_required():
         wide = parse(precision, "share")
-    try:
-        with Bar("replications", budget) as bar:
-            found = loss(scenario, plan, precision=wide, most=budget, parallel=parallel,
-                         progress=lambda done, _: bar.to(done))  # fmt: skip
-    except KeyboardInterrupt:
-        err.print("Stopped.")
-        raise typer.Exit(130) from None
+    with Bar("replications", budget) as bar:
+        found = loss(scenario, plan, precision=wide, most=budget, parallel=parallel,
+                     progress=lambda done, _: bar.to(done))  # fmt: skip
     value, low, high, n = found.found
     if as_json:
         told = (

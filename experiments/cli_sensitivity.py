@@ -16,13 +16,13 @@ from backwater.errors import check
 from backwater.experiments.cli_words import (
     Horizon,
     Json,
+    Parallel,
     Replications,
     Seed,
     Set,
     Warmup,
     What,
     command,
-    err,
     make_folder,
     out,
     read,
@@ -53,7 +53,7 @@ def sensitivity(
     changes: Set = None, horizon: Horizon = None, warmup: Warmup = None, replications: Replications = None,
     seed: Seed = None,
     folder: Annotated[Path | None, typer.Option("--out", help="where the numbers and the figures go")] = None,
-    parallel: Annotated[int | None, typer.Option(help="threads; all cores unless given")] = None,
+    parallel: Parallel = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Say which uncertain inputs matter: how much of a metric's variance each of them makes."""
@@ -68,15 +68,11 @@ def sensitivity(
     if folder is not None:
         make_folder(folder)
     bar = Bar("points", 0)
-    try:
-        with bar, units_required():
-            found = study(
-                scenario, dict(ranges), metrics or ["latency_p99", "failure_ratio"], run=run, method=method,
-                points=points, confidence=parse(confidence, "share"), parallel=parallel, progress=bar.to,
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        err.print("Stopped.")
-        raise typer.Exit(130) from None
+    with bar, units_required():
+        found = study(
+            scenario, dict(ranges), metrics or ["latency_p99", "failure_ratio"], run=run, method=method,
+            points=points, confidence=parse(confidence, "share"), parallel=parallel, progress=bar.to,
+        )  # fmt: skip
     if folder is not None:
         _write(found, folder)
     if as_json:

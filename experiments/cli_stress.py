@@ -12,14 +12,15 @@ import typer
 from backwater.errors import ScenarioError, check, nearest
 from backwater.experiments.cli_words import (
     Json,
+    Parallel,
     Seed,
     Set,
     What,
     axis,
     command,
-    err,
     out,
     settings,
+    stopped,
     value_of,
 )
 from backwater.experiments.progress import Bar
@@ -50,7 +51,7 @@ def stress(
     replications: Annotated[int, typer.Option(help="independent repetitions of each setting")] = 5,
     seed: Seed = None,
     folder: Annotated[Path | None, typer.Option("--out", help="where report, figures and numbers go")] = None,
-    parallel: Annotated[int | None, typer.Option(help="threads; all cores unless given")] = None,
+    parallel: Parallel = None,
     resume: Annotated[bool, typer.Option("--resume", help="take up what a stopped stress has finished")] = False,
     as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -79,8 +80,7 @@ def stress(
             lab.progress = lambda: bar.to(bar.done + 1)
             numbers = _run(test, lab, folder, as_json)
     except KeyboardInterrupt:
-        err.print(f"Stopped. {folder} keeps what was finished; the same command with --resume goes on.", soft_wrap=True)
-        raise typer.Exit(130) from None
+        raise stopped(folder) from None
     if as_json:
         print(json.dumps(numbers, allow_nan=False))
     else:

@@ -10,6 +10,7 @@ import typer
 from backwater.errors import check, nearest
 from backwater.experiments.cli_words import (
     Horizon,
+    Parallel,
     Precise,
     Replications,
     Seed,
@@ -17,11 +18,11 @@ from backwater.experiments.cli_words import (
     Warmup,
     axis,
     command,
-    err,
     field,
     goal,
     out,
     settings,
+    stopped,
 )
 from backwater.experiments.progress import Bar
 
@@ -47,7 +48,7 @@ def sweep(
     pool: Annotated[Path | None, typer.Option(
         metavar="DIR", envvar="BACKWATER_POOL",
         help="a folder in which experiments find each other's finished points")] = None,
-    parallel: Annotated[int | None, typer.Option(help="threads; all cores unless given")] = None,
+    parallel: Parallel = None,
     cluster: Annotated[str | None, typer.Option(
         metavar="ADDRESS", help="a Dask scheduler whose workers run the points, such as tcp://10.0.0.1:8786")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="take up what a stopped sweep has finished")] = False,
@@ -70,8 +71,7 @@ def sweep(
             done = study(experiment, folder, pool=pool, cluster=cluster, parallel=parallel, resume=resume,
                          progress=bar.to, command=command())  # fmt: skip
     except KeyboardInterrupt:
-        err.print(f"Stopped. {folder} keeps what was finished; the same command with --resume goes on.", soft_wrap=True)
-        raise typer.Exit(130) from None
+        raise stopped(folder) from None
     number, short = len(done.manifest["points"]), done.manifest.get("imprecise", 0)
     if short:
         out.print(f"NOT as precise as asked at {short:,} of {number:,} points: the budget ended.", soft_wrap=True)

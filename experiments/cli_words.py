@@ -33,6 +33,7 @@ Precise = Annotated[
         help='how precise to be: "2 %", "± 20 ms" or both with or; may be repeated',
     ),
 ]
+Parallel = Annotated[int | None, typer.Option(help="threads; all cores unless given")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
 
 
@@ -139,6 +140,12 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ScenarioError("--out", f"must be a folder that can be written: {error.strerror}", str(folder)) from None
+
+
+def stopped(folder: Path) -> typer.Exit:
+    """The end of a command that was stopped and can go on where it was; says how."""
+    err.print(f"Stopped. {folder} keeps what was finished; the same command with --resume goes on.", soft_wrap=True)
+    return typer.Exit(130)
 
 
 def command() -> str:
