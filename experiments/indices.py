@@ -12,13 +12,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import norm
 
 from backwater.statistics import NOTHING, Estimate, t_factor
 
 Array = npt.NDArray[np.float64]
 METHODS = ("sobol", "morris")
 LEVELS = 4  # of each input in a Morris design
-RESAMPLES = 1000
+RESAMPLES, REGRESSED = 1000, 200  # of a design, and of points that a curve goes through
+DEGREE = 6  # of the curve
 
 
 class Indices(NamedTuple):
@@ -80,6 +82,34 @@ def indices(method: str, points: Array, values: Array, errors: Array, level: flo
     ]
 
 
+def crossed(values: Array, errors: Array, level: float) -> list[Indices]:
+    """What each axis of a full grid does to the values on it, all places counting the same: exact, but for the noise.
+
+    values  shape (axes...); errors as in ``indices``, shape (replications, axes...)
+    Source: Hoeffding's decomposition, for grids: Sobol', "Global sensitivity indices for nonlinear mathematical
+    models", Mathematics and Computers in Simulation 55, 2001.
+    """
+    if not np.isfinite(values).all() or np.ptp(values) == 0:
+        return [Indices()] * values.ndim
+    first, total = _with_noise(_crossed, values, errors, level)
+    return [Indices(_share(one, first, len(errors)), _share(one, total, len(errors))) for one in range(values.ndim)]
+
+
+def regressed(points: Array, values: Array, errors: Array, level: float, seed: int) -> list[Indices]:
+    """The share of the variance that each input makes by itself, of points that fill a space but make no design.
+
+    points  shape (points, inputs), independent and each spread evenly; an input with few values is one of groups
+    The share is that of a curve through the values against one input (adjusted R squared); its interval is a bootstrap
+    over points. Source: Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", 2009, 3.2 and 5.2;
+    Efron and Tibshirani, "An Introduction to the Bootstrap", 1993.
+    """
+    if not np.isfinite(values).all() or np.ptp(values) == 0:
+        return [Indices()] * points.shape[1]
+    bases = [_basis(column) for column in points.T]
+    (first,) = _with_noise(partial(_regressed, bases, level, seed), values, errors, level)
+    return [Indices(_share(one, first, len(errors))) for one in range(len(bases))]
+
+
 def noise(values: Array, errors: Array) -> float:
     """Share of the variance of values over points that the noise of replications makes; NaN below two replications.
 
@@ -123,6 +153,40 @@ def _sobol(inputs: int, level: float, seed: int, values: Array, resamples: int) 
 def _morris(points: Array, level: float, seed: int, values: Array, resamples: int) -> list[Array]:
     said = _screened(points, level, seed, values, resamples)
     return [np.stack([np.asarray(said["mu_star"]), np.asarray(said["mu_star_conf"])])]
+
+
+def _crossed(table: Array, _: int) -> list[Array]:
+    whole, axes = table.var(), range(table.ndim)
+    alone = [table.mean(axis=tuple(other for other in axes if other != one)).var() / whole for one in axes]
+    together = [1 - table.mean(axis=one).var() / whole for one in axes]
+    return [np.array([np.round(shares, 12), [0.0] * table.ndim]) for shares in (alone, together)]
+
+
+def _basis(column: Array) -> Array:
+    """What a curve along an input is made of: a constant per value where there are few, else polynomials of ranks."""
+    values, place, count = np.unique(column, return_inverse=True, return_counts=True)
+    if len(values) <= DEGREE + 1:
+        return np.eye(len(values))[place]
+    middle = np.cumsum(count) - count / 2
+    ranks = 2 * middle[place] / len(column) - 1
+    return np.asarray(np.polynomial.legendre.legvander(ranks, DEGREE), np.float64)
+
+
+def _regressed(bases: list[Array], level: float, seed: int, values: Array, resamples: int) -> list[Array]:
+    n, rng = len(values), np.random.default_rng(seed)
+
+    def shares(rows: npt.NDArray[np.int64]) -> list[float]:
+        y, out = values[rows], []
+        spread = y.var(ddof=1)
+        for basis in bases:
+            x = basis[rows]
+            rest = y - x @ np.linalg.lstsq(x, y)[0]
+            out.append(1 - rest @ rest / (n - x.shape[1]) / spread if spread > 0 else 0.0)
+        return out
+
+    again = [shares(rng.integers(0, n, n)) for _ in range(resamples)]
+    half = float(norm.ppf((1 + level) / 2)) * np.std(again, axis=0, ddof=1)
+    return [np.array([shares(np.arange(n)), half])]
 
 
 def _screened(points: Array, level: float, seed: int, values: Array, resamples: int) -> Any:

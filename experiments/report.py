@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backwater.experiments import report_frontier
+from backwater.experiments import report_frontier, report_sensitivity
 from backwater.experiments.against import Theories, against, theories
 from backwater.experiments.alt import alternatives
 from backwater.experiments.assumed import assumptions, left_out
@@ -109,6 +109,10 @@ def _frontier(study: Study) -> Section | None:
     return report_frontier.section(study.sweep)
 
 
+def _sensitivity(study: Study) -> Section | None:
+    return report_sensitivity.section(study.sweep)
+
+
 def _theory(study: Study) -> Section:
     return Section("Against theory", tuple(beside(against(study.sweep, study.known), study.known)))
 
@@ -149,8 +153,8 @@ def _manifest(study: Study) -> Section:
 
 # In the order of the page; one that has nothing to say gives None.
 SECTIONS = (
-    _answer, _requirements, _observed, _figures, _frontier, _theory, _points, _before, _assumed, _left_out, _method,
-    _manifest,
+    _answer, _requirements, _observed, _figures, _frontier, _sensitivity, _theory, _points, _before, _assumed,
+    _left_out, _method, _manifest,
 )  # fmt: skip
 
 
@@ -186,9 +190,11 @@ def _own(sweep: Sweep, experiment: Grid) -> tuple[Section, ...]:
         "to every call. Intervals are at 95 %, by Student's t over replications. What the model does is its author's."
     )
     rows = [("points", f"{len(sweep.manifest['points']):,}"), ("seed", str(said["seed"]))]
+    matters = report_sensitivity.section(sweep)
     return (
         Section("Answer", (Points(tuple(answers)),)),
         Section("Figures", _drawn(sweep, [], {})),
+        *([matters] if matters is not None else []),
         Section("All points", points(sweep)),
         Section("Method", (Text(how),)),
         manifest(rows, sweep.manifest["versions"], sweep.manifest.get("command") or NO_COMMAND),

@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from backwater.experiments.figures import COLOURS, shares, style
+from backwater.experiments.influence import Influence
 from backwater.experiments.sensitivity import Input, Response, Sensitivity
 from backwater.metrics import metric, named
 from backwater.statistics import Estimate
 from backwater.units import human
 
 MOST = 20  # inputs that a figure shows
+LETTERS = 28  # of their names, where there are several panels
 LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 9, "loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2,
                           "borderaxespad": 0}  # fmt: skip
 
@@ -47,6 +49,34 @@ def influence(found: Sensitivity, name: str) -> tuple[str, Figure]:
         f"settings. Bars are {sure} intervals."
     )  # fmt: skip
     return caption, figure
+
+
+def swept(found: list[Influence]) -> Figure:
+    """A panel per metric: what each axis of a sweep makes of its variance, by itself and together with others."""
+    most, rows = max(len(one.factors[:MOST]) for one in found), -(-len(found) // 2)
+    figure = Figure(figsize=(8.4, 0.8 + rows * (0.7 + 0.42 * most)), layout="constrained")
+    panels = figure.subplots(rows, min(len(found), 2), squeeze=False).flat
+    for axis in panels[len(found) :]:
+        axis.set_visible(False)
+    for axis, one in zip(panels, found, strict=False):
+        names = one.factors[:MOST]
+        places = np.arange(len(names))[::-1]
+        for place, part in zip(places, one.found, strict=False):
+            alone = math.isnan(part.total.value)
+            first = None if place != places[0] else "by itself"
+            _bar(axis, place + (0.0 if alone else 0.19), part.first, 0.34, COLOURS[1], first)
+            _bar(axis, place - 0.19, part.total, 0.34, COLOURS[0], first and "with others")
+        style(axis)
+        axis.grid(False, axis="y")
+        axis.tick_params(axis="y", length=0)
+        axis.set_yticks(places, [name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…" for name in names])
+        axis.set_ylim(-0.6, len(names) - 0.4)
+        axis.set_xlim(0, 1.02)
+        shares(axis, "x")
+        axis.set_title(one.metric, loc="left", fontsize=10)
+    figure.supxlabel("share of the variance over the points of the sweep", fontsize=10)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+    return figure
 
 
 def _range(one: Input) -> str:

@@ -38,7 +38,7 @@ FLOORS = {
     "studies": [
         *(f"experiments/{name}" for name in ("cluster", "sweep", "curves", "study", "recovery", "safe_load", "stress")),
         *(f"experiments/{name}" for name in ("search", "splitting", "warmup", "trials", "alarm", "plan", "compare")),
-        *(f"experiments/{name}" for name in ("indices", "sensitivity", "frontier", "theory/*", "against")),
+        *(f"experiments/{name}" for name in ("indices", "sensitivity", "influence", "frontier", "theory/*", "against")),
         *(f"experiments/fit/{n}" for n in ("__init__", "lines", "moments", "log", "retries", "arrivals", "service")),
         *(f"experiments/fit/{n}" for n in ("buckets", "scenario", "judge", "fit")),
     ],

@@ -74,7 +74,7 @@ def test_a_simpy_model_is_kept_resumed_and_reported(tmp_path):
     xr.testing.assert_identical(done.data, load_sweep(tmp_path).data)
     page = write_report(tmp_path).read_text("utf-8")
     assert "wait_mean goes from" in page
-    assert page.count("data:image/png;base64,") == 1
+    assert page.count("data:image/png;base64,") == 2
     waits = done.estimates["wait_mean"].sel(bound="estimate", case="busy").squeeze().values
     assert waits[0] > waits[1] > waits[2]
 

@@ -31,8 +31,8 @@ from backwater.experiments.sweep import run_experiment
 from backwater.statistics import Estimate
 
 ROOT = Path(__file__).resolve().parents[1]
-ORDER = ["Answer", "Requirements", "Predicted and observed", "Figures", "Frontier", "Against theory", "All points",
-         "Before any run", "Assumptions", "What is not modelled", "Method", "Manifest"]  # fmt: skip
+ORDER = ["Answer", "Requirements", "Predicted and observed", "Figures", "Frontier", "Sensitivity", "Against theory",
+         "All points", "Before any run", "Assumptions", "What is not modelled", "Method", "Manifest"]  # fmt: skip
 
 
 class Tags(HTMLParser):
@@ -81,7 +81,7 @@ def test_the_command_writes_the_formats_that_are_asked_for(folder, capsys, monke
     assert run(capsys, "report", folder.name)[1] == f"Report: {folder.name}/report.html\n"
     assert (folder / "report.pdf").read_bytes().startswith(b"%PDF")
     pictures = re.findall(r"\]\((\w+\.png)\)", (folder / "report.md").read_text("utf-8"))
-    assert len(pictures) == 4
+    assert len(pictures) == 5
     assert all((folder / name).exists() for name in pictures)
 
 
