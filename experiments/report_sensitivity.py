@@ -70,6 +70,7 @@ def _method(sweep: Sweep) -> str:
     few = f" The first {TAKEN:,} points were taken." if len(sweep.axes[0].values) > TAKEN else ""
     return (
         "Main effects: how much of the variance a curve through the points along one field explains (adjusted R "
-        "squared; Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 2009). Intervals are a bootstrap over points, made wider by a jackknife over "
+        "squared; Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 2009). Intervals are a "
+        "bootstrap over points, made wider by a jackknife over "
         f"replications.{averaged}{few} {asked}"
     )
