@@ -64,16 +64,21 @@ def theories(sweep: Sweep) -> Theories:
     return {point.place: theory(point.scenario, most=STATES) for point in sweep.experiment.points()[:POINTS]}
 
 
+def sort_of(answer: Answer) -> str:
+    """exact; approximate; or simplified: approximate because something was left out of the scenario."""
+    return "simplified" if answer.simplification else answer.kind
+
+
 def told(curve: Curve, known: Theories, metric: str, kind: str) -> list[float]:
     """The values of a metric by theory at the points of a curve; NaN where there is none of this kind.
 
-    kind  exact; approximate; or simplified: approximate because something was left out of the scenario
+    kind  as ``sort_of`` tells it
     """
     out = []
     for index in range(len(curve.sweep.axes[curve.along].values)):
         place = (*curve.place[: curve.along], index, *curve.place[curve.along + 1 :])
         answer = known[place].of(metric) if place in known else None
-        fits = answer is not None and ("simplified" if answer.simplification else answer.kind) == kind
+        fits = answer is not None and sort_of(answer) == kind
         out.append(answer.value if answer is not None and fits else math.nan)
     return out
 

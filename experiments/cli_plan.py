@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from backwater.errors import check
 from backwater.experiments.cli_words import (
@@ -26,6 +27,7 @@ from backwater.experiments.cli_words import (
     settings,
     value_of,
     variant_of,
+    wide,
 )
 
 if TYPE_CHECKING:
@@ -37,8 +39,8 @@ app = typer.Typer(rich_markup_mode=None)
 
 @app.command()
 def plan(
-    what: Annotated[str, typer.Argument(
-        metavar="SCENARIO", help="a file or a model's name; of an experiment, its cases and requirements too")],
+    what: Annotated[list[str], typer.Argument(
+        metavar="SCENARIO...", help="files or models' names; of experiments, their cases and requirements too")],
     find: Annotated[list[str] | None, typer.Option(
         "--find", metavar="PATH=LOW..HIGH", help="what may be set, and from where to where; may be repeated")] = None,
     require: Annotated[list[str] | None, typer.Option(
@@ -60,14 +62,15 @@ def plan(
 ) -> None:  # fmt: skip
     """Find the cheapest setting that meets every requirement in every case, and how sure that is.
 
-    Exit status 1 where none does, or where it is not sure.
+    Several scenarios are planned under the same question. Exit status 1 where nothing meets all, or not surely.
     """
-    from backwater.experiments.plan import plan as search
+    from backwater.experiments.plan import plans
     from backwater.experiments.plan_report import numbers, write
+    from backwater.experiments.plans_report import all_numbers, write_all
     from backwater.units import parse, units_required
 
     flags = {"horizon": horizon, "warmup": warmup, "replications": replications, "seed": seed}
-    scenario, run, cases, carried = _asked(what, changes, flags)
+    scenarios, run, cases, carried = _asked(what, changes, flags)
     cases |= dict(variant_of("--case", text) for text in case or [])
     with units_required():
         sure = parse(confidence, "share")
@@ -76,38 +79,50 @@ def plan(
     if folder is not None:
         make_folder(folder)
     shown = (lambda trial: None) if as_json else _tell
-    found = search(
-        scenario, ranges, wanted, minimize or list(ranges)[:1], cases=cases, run=run, prices=prices_of(price),
+    found = plans(
+        scenarios, ranges, wanted, minimize or list(ranges)[:1], cases=cases, run=run, prices=prices_of(price),
         confidence=sure, most=most, parallel=parallel, progress=shown,
     )  # fmt: skip
+    one = next(iter(found.values())) if len(found) == 1 else None
     if folder is not None:
-        write(found, folder, command())
+        write_all(found, folder, command()) if one is None else write(one, folder, command())
     if as_json:
-        print(json.dumps(numbers(found), allow_nan=False))
+        print(json.dumps(all_numbers(found) if one is None else numbers(one), allow_nan=False))
     else:
-        _print(found)
+        _print_all(found) if one is None else _print(one)
         if folder is not None:
             out.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
-    raise typer.Exit(0 if found.sure else 1)
+    raise typer.Exit(0 if any(each.sure for each in found.values()) else 1)
 
 
-def _asked(what: str, changes: list[str] | None, flags: dict[str, Any]) -> tuple[Any, Any, dict[str, Any], list[str]]:
-    """Scenario, run, cases and requirements: of a scenario or of an experiment."""
-    from backwater.experiments.cli_words import read
+def _asked(
+    what: list[str], changes: list[str] | None, flags: dict[str, Any]
+) -> tuple[dict[str, Any], Any, dict[str, Any], list[str]]:
+    """Scenarios by name, the run of the first one, cases and requirements: of scenarios or of experiments."""
+    from backwater.experiments.cli_words import scenario
     from backwater.experiments.experiment import is_experiment, load_experiment
     from backwater.run import Run
-
-    if not is_experiment(what):
-        scenario, run = read(what, changes, flags)
-        return scenario, run, {"as is": {}}, []
     from backwater.units import units_required
 
-    experiment = load_experiment(what)
-    given = {name: value for name, value in flags.items() if value is not None}
+    check(len(set(what)) == len(what), "plan", what, "must not be given a scenario twice")
+    scenarios, runs, cases, wanted = dict[str, Any](), list[dict[str, Any]](), dict[str, Any](), list[str]()
+    for name in what:
+        if not is_experiment(name):
+            scenarios[name], carried = scenario(name, changes)
+            runs.append(carried)
+            continue
+        experiment = load_experiment(name)
+        with units_required():
+            scenarios[name] = experiment.scenario.with_(settings(changes))
+        runs.append(experiment.run.plain())
+        for case, changed in experiment.cases.items():
+            clash = case in cases and cases[case] != changed
+            check(not clash, f"cases.{case}", name, "must be the same in every experiment that has it")
+            cases[case] = changed
+        wanted += [f"{metric} {said}" for metric, said in experiment.require.items()]
     with units_required():
-        scenario = experiment.scenario.with_(settings(changes))
-        run = Run(**{**experiment.run.plain(), **given})
-    return scenario, run, dict(experiment.cases), [f"{name} {said}" for name, said in experiment.require.items()]
+        run = Run(**{**runs[0], **{name: value for name, value in flags.items() if value is not None}})
+    return scenarios, run, cases or {"as is": {}}, list(dict.fromkeys(wanted))
 
 
 def _range(text: str) -> tuple[str, tuple[Any, Any]]:
@@ -131,6 +146,21 @@ def _tell(trial: Trial) -> None:
     worst = trial.worst
     said = worst.refused or f"{worst.require.name} is {worst.require.shown(worst.found.value)}"
     err.print(f"{settled(trial.setting)}: {'met' if trial.met else 'missed'}; {said}", soft_wrap=True, markup=False)
+
+
+def _print_all(found: dict[str, Planned]) -> None:
+    """The answers side by side, and each by itself."""
+    from backwater.experiments.plans_report import HEAD, beside, summary
+
+    rows = beside(found)
+    out.print(summary(found), markup=False, soft_wrap=True)
+    table = Table(*HEAD[: len(rows[0])], box=None, pad_edge=False, collapse_padding=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    wide.print(table)
+    for name, one in found.items():
+        out.print(f"\n{name}", style="bold", markup=False)
+        _print(one)
 
 
 def _print(found: Planned) -> None:

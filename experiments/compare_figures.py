@@ -8,8 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from backwater.experiments.against import STATES
 from backwater.experiments.compare import Comparison
 from backwater.experiments.figures import COLOURS, MARKS, style
+from backwater.experiments.theory import Answer, theory
+from backwater.experiments.theory_figures import answered, left_out, mark
 from backwater.metrics import metric, named
 from backwater.units import human
 
@@ -25,6 +28,7 @@ def compared(found: Comparison) -> tuple[str, Figure]:
     figure = Figure(figsize=(11, rows * height + 0.3), layout="constrained")
     axes = figure.subplots(rows, ACROSS, squeeze=False)
     places = np.arange(len(found.names))[::-1]
+    known, said = [theory(result.scenario, most=STATES) for result in found.results], list[Answer | None]()
     for number, name in enumerate(names):
         axis, kind = axes[number // ACROSS][number % ACROSS], metric(named(name)[0]).dimension
         style(axis)
@@ -33,17 +37,25 @@ def compared(found: Comparison) -> tuple[str, Figure]:
             ends = [[value - low], [high - value]] if not math.isnan(low) else None
             axis.errorbar([value], [place], xerr=ends, color=COLOURS[at % 8], marker=MARKS[at % 8], markersize=6,
                           capsize=3, linestyle="none")  # fmt: skip
+        word, job_class, window = named(name)
+        axis.margins(x=0.12)
+        for at, place in enumerate(places):
+            said.append(answered(known[at], word, job_class) if window == "all" else None)
+            mark(axis, said[-1], place, COLOURS[at % 8])
         axis.set_title(name, loc="left", fontsize=10)
         axis.set_yticks(places, found.names if number % ACROSS == 0 else [])
         axis.set_ylim(-0.6, len(found.names) - 0.4)
         axis.xaxis.set_major_locator(MaxNLocator(4))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _, kind=kind: human(x, kind) if x else "0"))
-        axis.margins(x=0.12)
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
+    keys = {name: line for axis in axes.flat for line, name in zip(*axis.get_legend_handles_labels(), strict=True)}
+    if keys:
+        figure.legend(keys.values(), keys, loc="outside upper center", ncols=len(keys), frameon=False, fontsize=9)
     run = found.results[0].run
     caption = (
         f"The same jobs through {len(found.names)} systems: estimates with 95 % intervals of {run.replications} "
         "replications. Systems may differ for sure although their intervals overlap: the table tells by pairs."
+        f"{left_out(said)}"
     )
     return caption, figure

@@ -14,20 +14,11 @@ from backwater.experiments.against import Theories, theories, told
 from backwater.experiments.curves import MOST, Curve, around, curves, main_axis, middle, numeric, value
 from backwater.experiments.experiment import Experiment
 from backwater.experiments.sweep import Sweep
+from backwater.experiments.theory_figures import COLOURS, THEORY, by_theory, simplifications
 from backwater.metrics import METRICS
 from backwater.units import human
 
 Numbers = np.ndarray[Any, Any]
-COLOURS = (
-    "#0b6e99",
-    "#d9730d",
-    "#4d6461",
-    "#ad1a72",
-    "#6940a5",
-    "#b58900",
-    "#0f7b6c",
-    "#9b2c2c",
-)  # told apart in grey too
 FIELDS = 6  # of a design, that a figure shows
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 AXIS_LABELS = {"queue.capacity": "queue capacity [attempts that may wait]", "workers.count": "workers", "load": "load"}
@@ -89,31 +80,6 @@ def _x(axis: Axes, sweep: Sweep) -> None:
 def value_label(number: float, unit: str) -> str:
     """A coordinate with its unit."""
     return human(number, {"s": "time", "B": "size", "1/s": "rate", "B/s": "bandwidth"}.get(unit, ""))
-
-
-# How theory is drawn: kind -> name in the legend, line. What is about it has the colour of what it is about.
-THEORY: dict[str, tuple[str, dict[str, Any]]] = {
-    "exact": ("exact theory", {"color": "#1a1a1a", "linewidth": 1.1, "linestyle": (0, (5, 3))}),
-    "approximate": ("theory, approximate", {"linewidth": 1.4, "linestyle": (0, (1, 1.3))}),
-    "simplified": ("theory of a simplification", {"linewidth": 1.2, "linestyle": (0, (1, 2.6))}),
-}
-
-
-def by_theory(axis: Axes, found: list[Curve], known: Theories, metric: str, x: Numbers | str) -> None:
-    """What theory says along curves, against ``x`` or another metric; only what is exact may stretch the axes."""
-    for kind, (label, line) in THEORY.items():
-        bounds = {"ylim": axis.get_ylim()} | ({"xlim": axis.get_xlim()} if isinstance(x, str) else {})
-        for index, curve in enumerate(found):
-            y = np.array(told(curve, known, metric, kind))
-            at = np.array(told(curve, known, x, kind)) if isinstance(x, str) else x
-            if not np.isfinite(at + y).any() or (kind == "simplified" and isinstance(x, str)):
-                continue
-            look = {"color": COLOURS[index], **line, "marker": "_" if np.isfinite(y).sum() == 1 else None}
-            axis.plot(at, y, zorder=3, **look)
-            if label not in axis.get_legend_handles_labels()[1]:
-                axis.plot([], [], label=label, **{"color": "#555555", **line})
-            if kind != "exact":
-                axis.set(**bounds)
 
 
 def _panels(sweep: Sweep) -> list[tuple[str, str, Callable[[Axes], None]]]:
@@ -280,7 +246,7 @@ def draw_all(sweep: Sweep, series: list[dict[str, Any]], known: Theories) -> lis
     along = sweep.axes[main_axis(sweep)]
     more = len(curves(sweep)) - MOST
     left = f" {more} more curves are in the table." if more > 0 else ""
-    left += _simplifications(known)
+    left += simplifications(known.values())
     if not isinstance(sweep.experiment, Experiment):
         more = len(sweep.metrics) - MOST
         left += f" {more} more metrics are in the table." if more > 0 else ""
@@ -313,12 +279,4 @@ def draw_all(sweep: Sweep, series: list[dict[str, Any]], known: Theories) -> lis
     return out
 
 
-def _simplifications(known: Theories) -> str:
-    """What was left out where theory is of a simplification."""
-    words = {answer.simplification for found in known.values() for answer in found.answers} - {""}
-    if not words:
-        return ""
-    return f" Theory of a simplification: {'; or: '.join(sorted(words))}."
-
-
-__all__ = ["Curve", "draw_all", "over_time", "space", "threshold", "trade"]
+__all__ = ["COLOURS", "Curve", "draw_all", "over_time", "space", "threshold", "trade"]

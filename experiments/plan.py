@@ -57,6 +57,14 @@ class Planned:
         return self.answer is not None and self.answer.met
 
     @property
+    def rank(self) -> tuple[float, ...]:
+        """Lower is better: sure answers by what was minimized, then unsure ones, then what comes closest."""
+        if self.answer is None:
+            return 2.0, math.inf if self.closest is None else -self.closest.worst.margin
+        return float(not self.sure), *(self.answer.cost if aim == COST else self.answer.setting[aim]
+                                       for aim in self.minimize)  # fmt: skip
+
+    @property
     def binds(self) -> Judged | None:
         """What the next cheaper setting misses by most; where there is no answer, what the closest one misses."""
         trial = self.below if self.answer is not None else self.closest
@@ -78,18 +86,43 @@ def plan(
     Feasible settings are assumed to lie together: more of what is minimized does not break a requirement, and along the
     other paths requirements get better and then worse. Raises ScenarioError before any work where anything is wrong.
     """
+    asked: dict[str, Any] = {"cases": cases, "run": run, "prices": prices, "confidence": confidence, **options}
+    return _asked(what, find, require, minimize, **asked).answer()
+
+
+def plans(what: Mapping[str, Scenario | str], *question: Any, **options: Any) -> dict[str, Planned]:
+    """Plan several scenarios under the same question, that of ``plan``: by name, the cheapest sure answer first.
+
+    Raises ScenarioError before any work where anything is wrong with one of them.
+    """
+    check(what, "scenarios", None, "must be given: at least one")
+    planners = {}
+    for name, each in what.items():
+        try:
+            planners[name] = _asked(each, *question, **options)
+        except ScenarioError as error:
+            raise ScenarioError("", f"{error} (scenario {name})", shown=False) from None
+    found = {name: planner.answer() for name, planner in planners.items()}
+    return dict(sorted(found.items(), key=lambda pair: pair[1].rank))
+
+
+def _asked(
+    what: Scenario | str, find: Mapping[str, Any], require: Iterable[str], minimize: str | Iterable[str], *,
+    cases: Mapping[str, Mapping[str, Any]] | None = None, run: Run | None = None, prices: Prices = FREE,
+    confidence: float = 0.95, **options: Any,
+) -> _Planner:  # fmt: skip
+    """A question that has been checked."""
     scenario, carried = (what, {}) if isinstance(what, Scenario) else read_scenario(what)
     if run is None and not carried:
         raise ScenarioError("run", "must be given: how long and how often", shown=False)
     wanted = tuple(requirement(text) for text in require)
     plan_run = run or Run(**carried)
-    question = Question(
-        scenario, plan_run, wanted, cases or {"as is": {}}, prices, confidence, options.pop("most", 200)
-    )
+    most = options.pop("most", 200)
+    question = Question(scenario, plan_run, wanted, cases or {"as is": {}}, prices, confidence, most)
     ranges = tuple(range_of(path, ends, scenario) for path, ends in find.items())
     aims = (minimize,) if isinstance(minimize, str) else tuple(minimize)
     _check(question, ranges, aims)
-    return _Planner(question, ranges, aims, Lab(question, plan_run.seed, **options)).answer()
+    return _Planner(question, ranges, aims, Lab(question, plan_run.seed, **options))
 
 
 def range_of(path: str, ends: Any, scenario: Scenario) -> Range:

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from backwater.experiments.document import Document, Section, Table, Text, pairs
+from backwater.experiments.document import Document, Part, Section, Table, Text, pairs
 from backwater.experiments.document.drawn import picture
 from backwater.experiments.document.files import publish
 from backwater.experiments.method import manifest, method, run_rows
@@ -31,8 +31,9 @@ def verdict(found: Planned) -> tuple[str, list[str]]:
     if found.answer is None:
         return _infeasible(found)
     aim = " and then ".join(found.minimize)
-    title = f"The lowest {aim} that meets all: {settled(found.answer.setting)}"
-    title += "." if found.sure else f", but only {human(found.answer.confidence, 'share')} sure."
+    title = f"The lowest {aim} that meets all: {settled(found.answer.setting)}, "
+    title += "" if found.sure else f"but only {human(found.answer.confidence, 'share')} sure, "
+    title += f"where {went_wrong(found.answer)}."
     texts = []
     if found.question.prices != FREE:
         texts.append(f"It costs {found.answer.cost:,.4g} an hour in case {next(iter(found.question.cases))}.")
@@ -46,12 +47,28 @@ def verdict(found: Planned) -> tuple[str, list[str]]:
     return title, [*texts, took(found)]
 
 
+def went_wrong(trial: Trial) -> str:
+    """What failed, in every case: never a latency without it."""
+    several, told = len(trial.failed) > 1, []
+    for one in trial.failed:
+        where = f"in case {one.case} " if several else ""
+        if math.isnan(one.attempts.value) and math.isnan(one.jobs.value):
+            told.append(f"{where}no run ended")
+            continue
+        attempts, jobs = (human(part.value, "share") for part in (one.attempts, one.jobs))
+        first = not told
+        told.append(f"{where}{attempts} of attempts got a 503 and {jobs} of jobs failed" if first else
+                    f"{where}{attempts} and {jobs}")  # fmt: skip
+    return ", ".join(told)
+
+
 def _infeasible(found: Planned) -> tuple[str, list[str]]:
     assert found.closest is not None
     worst = found.closest.worst
     why = worst.refused or missed(worst)
     return (
-        f"Nothing within the ranges meets all. Closest comes {settled(found.closest.setting)}.",
+        f"Nothing within the ranges meets all; closest comes {settled(found.closest.setting)}, where "
+        f"{went_wrong(found.closest)}.",
         [f"Why: {why}.", took(found)],
     )
 
@@ -150,6 +167,8 @@ def _plain(trial: Trial) -> dict[str, Any]:
 
     return {
         "setting": trial.setting, "met": trial.met, "cost": number(trial.cost),
+        "failed": [{"case": one.case, "rejection_ratio": number(one.attempts.value),
+                    "failure_ratio": number(one.jobs.value)} for one in trial.failed],
         "judged": [
             {"require": one.require.text, "case": one.case, "confidence": number(one.confidence),
              "estimate": number(one.found.value), "ci_low": number(one.found.low), "ci_high": number(one.found.high),
@@ -167,21 +186,31 @@ def write(found: Planned, folder: Path, command: str) -> Path:
 
 def document(found: Planned, command: str) -> Document:
     """The report of a plan."""
-    scenario, (title, texts) = found.question.scenario, verdict(found)
-    head = ("requirement", "case", "estimate", "95 % interval", "sure")
-    judged = Table("Each requirement in each case", head, tuple(rows(found)), right=(2, 3, 4))
-    drawn = tuple(picture(name, _seen(found), caption, figure) for name, caption, figure in plan_figures(found))
+    scenario = found.question.scenario
     run = run_rows(found.question.run, scenario.digest)
     sections = (
-        Section("Answer", (Text(title, strong=True), judged, *(Text(text) for text in texts))),
-        Section("Figures", drawn),
+        Section("Answer", answered(found)),
+        Section("Figures", drawn(found)),
         before(scenario),
         assumed(scenario, {one.path for one in found.find}),
         unmodelled(scenario),
         method(details=pairs("How the answer was found", ("what", "how"), searched(found))),
         manifest(run, versions(), command),
     )
-    return Document(scenario.name, _question(found), sections)
+    return Document(scenario.name, asked(found), sections)
+
+
+def answered(found: Planned) -> tuple[Part, ...]:
+    """The answer: in a sentence, in a table, and what to know about it."""
+    title, texts = verdict(found)
+    head = ("requirement", "case", "estimate", "95 % interval", "sure")
+    judged = Table("Each requirement in each case", head, tuple(rows(found)), right=(2, 3, 4))
+    return (Text(title, strong=True), judged, *(Text(text) for text in texts))
+
+
+def drawn(found: Planned, name: str = "plan") -> tuple[Part, ...]:
+    """The figures, in files called ``name``."""
+    return tuple(picture(name, _seen(found), caption, figure) for _, caption, figure in plan_figures(found))
 
 
 def _seen(found: Planned) -> str:
@@ -193,7 +222,8 @@ def _seen(found: Planned) -> str:
     return f"Curves of each requirement's metric over the settings tried. Where the answer lies, {'; '.join(texts)}."
 
 
-def _question(found: Planned) -> str:
+def asked(found: Planned) -> str:
+    """What was asked."""
     where = " and ".join(f"{_shown(one)}" for one in found.find)
     asked = " and ".join(one.text for one in found.question.require)
     return f"What is the lowest {' and then '.join(found.minimize)}, with {where}, at which {asked}?"

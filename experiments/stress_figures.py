@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from backwater.experiments.figures import COLOURS, seconds, shares, style
 from backwater.experiments.recovery import SIZES, Array, Plan
 from backwater.experiments.safe_load import Bound
 from backwater.experiments.stress import Drift, Hit, Map, Ramp, Stuck
+from backwater.experiments.theory import Theory
+from backwater.experiments.theory_figures import curve
 from backwater.units import human
 
 STATES = ("recovers", "recovers slowly", "never", "down without a trigger")
@@ -54,8 +57,11 @@ def _band(axis: Axes, time: Array, values: Array, colour: str, label: str, line:
     axis.fill_between(time, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.18, linewidth=0)
 
 
-def trigger(found: Hit, plan: Plan) -> Figure:
-    """Goodput, and the queue with the clients in backoff, over time; the trigger shaded; beside the twin without it."""
+def trigger(found: Hit, plan: Plan, known: Theory | None = None) -> Figure:
+    """Goodput, and the queue with the clients in backoff, over time; the trigger shaded; beside the twin without it.
+
+    known  of the system without the trigger
+    """
     figure = Figure(figsize=(8.4, 5.2), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True)
     _band(top, *_coarse(found.series, "attempts"), COLOURS[1], "attempts")
@@ -72,6 +78,8 @@ def trigger(found: Hit, plan: Plan) -> Figure:
         axis.axvspan(plan.fault.start, plan.fault.stop, color="#999999", alpha=0.3, linewidth=0, label="the trigger")
         axis.set_ylim(bottom=0)
         axis.set_xlim(0, plan.horizon)
+        answer = None if known is None else known.of("goodput" if axis is top else "queue_mean")
+        curve(axis, [0, plan.horizon], [answer, answer], COLOURS[2])
         axis.yaxis.set_major_formatter(_number)
         style(axis)
         axis.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
@@ -124,18 +132,20 @@ def _edges(centres: Array) -> Array:
     return np.concatenate([[max(2 * centres[0] - middle[0], 0.0)], middle, [2 * centres[-1] - middle[-1]]])
 
 
-def loop(found: Ramp, known: Bound | None) -> Figure:
-    """Goodput and queue against the load, up and down again."""
+def loop(found: Ramp, known: Bound | None, steady: Sequence[Theory] = ()) -> Figure:
+    """Goodput and queue against the load, up and down again; ``steady`` by theory at each load going up."""
     figure = Figure(figsize=(8.4, 4.1), layout="constrained")
     panels = figure.subplots(1, 2)
     n = (len(found.load) + 1) // 2
-    shown = ((found.goodput, "goodput [1/s]"), (found.queue, "attempts waiting"))
+    shown = ((found.goodput, "goodput [1/s]", "goodput"), (found.queue, "attempts waiting", "queue_mean"))
     handles: list[Any] = []
-    for axis, (values, label) in zip(panels, shown, strict=True):
-        up = axis.plot(found.load[:n], values[:n], color=COLOURS[0], marker="^", markersize=5, label="load going up")
-        down = axis.plot(found.load[n - 1 :], values[n - 1 :], color=COLOURS[1], marker="v", markersize=5,
-                         label="coming down")  # fmt: skip
-        handles = [*up, *down]
+    for axis, (values, label, metric) in zip(panels, shown, strict=True):
+        axis.plot(found.load[:n], values[:n], color=COLOURS[0], marker="^", markersize=5, label="load going up")
+        axis.plot(found.load[n - 1 :], values[n - 1 :], color=COLOURS[1], marker="v", markersize=5,
+                  label="coming down")  # fmt: skip
+        if steady:
+            curve(axis, found.load[:n].tolist(), [each.of(metric) for each in steady], COLOURS[2])
+        handles = axis.get_legend_handles_labels()[0]
         axis.set_xlabel("load of first attempts")
         axis.set_ylabel(label)
         axis.set_ylim(bottom=0)

@@ -14,13 +14,16 @@ from matplotlib.figure import Figure
 
 from backwater.errors import check
 from backwater.experiments import document, store, stress, stress_figures
+from backwater.experiments.against import STATES
 from backwater.experiments.document.drawn import picture
 from backwater.experiments.document.files import publish
 from backwater.experiments.method import manifest, method
-from backwater.experiments.recovery import Array, Lab, Plan
+from backwater.experiments.recovery import Array, Lab, Plan, struck
 from backwater.experiments.report import assumed, before, unmodelled
 from backwater.experiments.safe_load import Bound, bound
 from backwater.experiments.stress_figures import sized
+from backwater.experiments.theory import theory
+from backwater.experiments.theory_figures import simplifications
 from backwater.scenario import Scenario
 from backwater.simulation import check_memory, versions
 from backwater.units import human
@@ -32,13 +35,14 @@ OPEN = 0.2  # share of the goodput missing on the way back from which a loop is 
 
 
 class Section(NamedTuple):
-    """One part of the answer: what it says, its figure, and its numbers."""
+    """One part of the answer: what it says, its figure, and its numbers; ``note`` on what is drawn by theory."""
 
     name: str
     title: str
     text: str
     figure: Figure
     numbers: dict[str, Any]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,9 @@ class Stress:
             "recovery_times_s": found.times.tolist(), "down_without_trigger": found.down.tolist(),
             "series": stress_figures.medians(found),
         }  # fmt: skip
-        return Section("trigger", "The trigger", text, stress_figures.trigger(found, plan), numbers)
+        known = theory(struck(self.scenario), most=STATES)  # without the trigger
+        figure = stress_figures.trigger(found, plan, known)
+        return Section("trigger", "The trigger", text, figure, numbers, simplifications([known]))
 
     def _map(self, lab: Lab) -> Section:
         found = stress.trigger_map(self.scenario, self.plan, self.map_loads, self.sizes, self.axis, lab)
@@ -140,8 +146,9 @@ class Stress:
             self.scenario, self.ramp_loads, step, replications=plan.replications, seed=plan.seed, lab=lab
         )
         numbers = {name: _listed(value) for name, value in found._asdict().items()} | {"gap": found.gap.tolist()}
-        figure = stress_figures.loop(found, self.bound)
-        return Section("ramp", "Load up, and down again", ramp_words(found), figure, numbers)
+        known = [theory(struck(self.scenario.at_load(float(load))), most=STATES) for load in self.ramp_loads]
+        figure = stress_figures.loop(found, self.bound, known)
+        return Section("ramp", "Load up, and down again", ramp_words(found), figure, numbers, simplifications(known))
 
     def _stuck(self, lab: Lab) -> Section:
         found, watched = stress.stuck(self.scenario, self.plan, lab), human(self.plan.observe, "time")
@@ -190,7 +197,7 @@ class Stress:
         """The report of the sections so far; the first one, about the trigger itself, is the answer."""
         scenario, plan = self.scenario, self.plan
         answer = [document.Text(each.text, strong=each is done[0]) for each in done]
-        shown = tuple(picture(each.name, f"{each.title}: {each.text}", f"{each.title}.", each.figure)
+        shown = tuple(picture(each.name, f"{each.title}: {each.text}", f"{each.title}.{each.note}", each.figure)
                       for each in done)  # fmt: skip
         length = f"{plan.replications} of each setting, watched for {human(plan.observe, 'time')} after the trigger"
         made = [("trigger", fault_words(plan)), ("replications", length), ("seed", str(plan.seed)),

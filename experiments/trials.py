@@ -81,15 +81,25 @@ class Judged(NamedTuple):
     refused: str = ""
 
 
+class Failed(NamedTuple):
+    """What goes wrong in one case: the share of attempts that got a 503, and of jobs that failed."""
+
+    case: str
+    attempts: Estimate = NOTHING
+    jobs: Estimate = NOTHING
+
+
 class Trial(NamedTuple):
     """A setting in all cases.
 
-    cost  per hour, in the first case
+    cost    per hour, in the first case
+    failed  in each case
     """
 
     setting: Setting
     judged: tuple[Judged, ...]
     cost: float
+    failed: tuple[Failed, ...]
 
     @property
     def met(self) -> bool:
@@ -131,18 +141,18 @@ class Lab:
         """Try a setting in all cases, until each requirement is surely met or surely not, or enough was tried."""
         name = (*sorted(setting.items()), load)
         if name not in self.kept:
-            judged: list[Judged] = []
-            cost = math.nan
-            for number, case in enumerate(self.question.cases):
-                found, price = self._case(setting, case, load)
+            judged, prices, failed = list[Judged](), list[float](), list[Failed]()
+            for case in self.question.cases:
+                found, price, shares = self._case(setting, case, load)
                 judged += found
-                cost = price if number == 0 else cost
-            self.kept[name] = Trial(setting, tuple(judged), cost)
+                prices.append(price)
+                failed.append(shares)
+            self.kept[name] = Trial(setting, tuple(judged), prices[0], tuple(failed))
             if self.progress is not None:
                 self.progress(self.kept[name])
         return self.kept[name]
 
-    def _case(self, setting: Setting, case: str, load: float) -> tuple[list[Judged], float]:
+    def _case(self, setting: Setting, case: str, load: float) -> tuple[list[Judged], float, Failed]:
         question = self.question
         run = question.run.model_copy(update={"seed": self.seed, "record": (), "sample": None})
         try:
@@ -157,10 +167,12 @@ class Lab:
                 judged = self._judge(case, result)
         except (ScenarioError, LimitError) as error:
             # Such as a queue that outgrows memory: no answer, but no reason to stop looking.
-            return [Judged(one, case, NOTHING, -math.inf, 0.0, False, str(error)) for one in question.require], math.inf
+            nothing = [Judged(one, case, NOTHING, -math.inf, 0.0, False, str(error)) for one in question.require]
+            return nothing, math.inf, Failed(case)
         self.runs += len(result.outcomes)
         self.jobs += sum(int(done.counter("arrived", WHOLE)) for done in result.outcomes)
-        return judged, cost(result, question.prices)
+        failed = Failed(case, *(result.estimate(name) for name in ("rejection_ratio", "failure_ratio")))
+        return judged, cost(result, question.prices), failed
 
     def _judge(self, case: str, result: Result) -> list[Judged]:
         judged = []

@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from backwater.experiments.compare import compare
     from backwater.experiments.design import Design
     from backwater.experiments.frontier import frontier
-    from backwater.experiments.plan import plan
+    from backwater.experiments.plan import plan, plans
     from backwater.experiments.sensitivity import sensitivity
     from backwater.experiments.sweep import Sweep, sweep
     from backwater.models import model
@@ -79,6 +79,7 @@ _LATER = {
     "compare": "backwater.experiments.compare",
     "frontier": "backwater.experiments.frontier",
     "plan": "backwater.experiments.plan",
+    "plans": "backwater.experiments.plan",
     "sensitivity": "backwater.experiments.sensitivity",
     "Sweep": "backwater.experiments.sweep",
     "model": "backwater.models",
@@ -96,7 +97,7 @@ __all__ = [
     "rule", "Own",
     "Constant", "Exponential", "Erlang", "Gamma", "LogNormal", "Weibull", "HyperExponential", "Pareto", "Uniform",
     "PhaseType", "Empirical", "Histogram", "Mixture", "Scipy", "Linear",
-    "Run", "simulate", "Result", "sweep", "Sweep", "Design", "compare", "plan",
+    "Run", "simulate", "Result", "sweep", "Sweep", "Design", "compare", "plan", "plans",
     "sensitivity", "frontier",
     "BackwaterError", "ScenarioError", "AuditError", "LimitError", "RuleError",
 ]  # fmt: skip

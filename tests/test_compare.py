@@ -8,6 +8,7 @@ from test_cli import run
 import backwater as bw
 from backwater.errors import ScenarioError
 from backwater.experiments.compare import compare
+from backwater.experiments.compare_figures import compared
 
 MM1 = bw.Scenario(name="one", arrivals=bw.Poisson(rate=0.8),
                   workers=bw.Workers(count=1, service=bw.Exponential(mean=1)))  # fmt: skip
@@ -37,6 +38,17 @@ def test_the_same_system_twice_does_not_differ():
         assert not gap.sure
         assert math.isnan(value) or gap.found.value == 0
     assert found.moving == ["rejection_ratio", "failure_ratio"]
+
+
+def test_theory_is_marked_beside_each_system_that_has_one():
+    found = compare(MM1, FASTER.with_({"workers.service": bw.LogNormal(mean=0.9, cv=2.0)}), run=RUN,
+                    metrics=["latency_mean", "latency_p50"])  # fmt: skip
+    _, figure = compared(found)
+    marks = {axis.get_title(loc="left"): [line.get_xdata()[0] for line in axis.lines if line.get_zorder() == 1]
+             for axis in figure.axes}  # fmt: skip
+    wait = 0.8 * 0.9**2 * (1 + 2.0**2) / 2 / (1 - 0.72)  # Pollaczek and Khinchine
+    assert marks["latency_mean"] == pytest.approx([5.0, wait + 0.9])
+    assert marks["latency_p50"][0] == pytest.approx(5 * math.log(2))
 
 
 def test_wrong_input_is_one_line():

@@ -74,6 +74,7 @@ DOORS = {
     "matplotlib": [
         *("sim/plots", "sim/result", "experiments/figures", "experiments/optimistic_locking"),
         *("experiments/stress_figures", "experiments/stress_report", "experiments/plan_figures"),
+        "experiments/theory_figures",
         *("experiments/compare_figures", "experiments/sensitivity_figures", "experiments/frontier_figures"),
         *("experiments/document/drawn", "experiments/document/pdf"),  # figures; fonts
         "experiments/fit/plots",

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -13,12 +14,17 @@ from test_cli import run
 import backwater as bw
 from backwater.errors import ScenarioError
 from backwater.experiments.alarm import line
-from backwater.experiments.plan import plan
+from backwater.experiments.plan import plan, plans
+from backwater.experiments.plan_figures import plan_figures
+from backwater.experiments.plan_report import verdict
+from backwater.experiments.plans_report import beside, summary
 from backwater.experiments.require import requirement
 from backwater.experiments.search import Range, best, least
 from backwater.experiments.theory.formulas import erlang_b, mmc_wait_quantile, mmck_loss
 from backwater.experiments.trials import Prices
 from backwater.simulation import simulate
+from backwater.statistics import at_level
+from backwater.units import human
 
 
 def mmck(c: int, a: float, room: float = math.inf) -> bw.Scenario:
@@ -261,6 +267,82 @@ def test_the_command_plans_an_experiment_and_writes_its_page(tmp_path, capsys):
     assert told["sure"]
     assert told["answer"]["cost"] == pytest.approx(0.4 * told["answer"]["setting"]["workers.count"])
     assert (tmp_path / "out" / "plan.png").stat().st_size > 10_000
+
+
+def test_the_first_sentence_tells_both_shares_and_is_right_in_every_case():
+    found = plan(mmck(1, 20, 0), {"workers.count": (20, 60)}, ["rejection_ratio <= 2 %"], "workers.count",
+                 cases={"normal": {}, "spike": {"arrivals.scale": 1.5}},
+                 run=bw.Run(horizon=4000, warmup=20, replications=8))  # fmt: skip
+    c = found.answer.setting["workers.count"]
+    for failed, load in zip(found.answer.failed, (20, 30), strict=True):
+        for share in (failed.attempts, failed.jobs):  # nobody retries
+            wide = at_level(share, 1 - 1e-4 / 4)
+            assert wide.low <= erlang_b(c, load) <= wide.high
+    title, _ = verdict(found)
+    normal, spike = (human(failed.attempts.value, "share") for failed in found.answer.failed)
+    jobs = human(found.answer.failed[0].jobs.value, "share")
+    assert f"in case normal {normal} of attempts got a 503 and {jobs} of jobs failed, in case spike {spike}" in title
+    none = plan(mmck(1, 50, 0), {"workers.count": (1, 30)}, ["rejection_ratio <= 1 %"], "workers.count",
+                run=bw.Run(horizon=100, replications=4))  # fmt: skip
+    assert re.search(r"% of attempts got a 503 and .* % of jobs failed\.$", verdict(none)[0])
+
+
+def test_theory_is_drawn_where_there_is_one():
+    run_ = bw.Run(horizon=500, warmup=20, replications=4, windows={"late": (100, 500)})
+    wanted = ["rejection_ratio <= 2 %", "wait_p99[all, late] <= 9 s"]
+    found = plan(mmck(1, 20, 0), {"workers.count": (1, 60)}, wanted, "workers.count", run=run_)
+    ((_, _, figure),) = plan_figures(found)
+    (left, right), (window, _) = figure.axes[:2], figure.axes[2:]
+    for axis, exact in [(left, lambda c: erlang_b(int(c), 20)),
+                        (right, lambda load: erlang_b(found.answer.setting["workers.count"], 20 * load))]:  # fmt: skip
+        (line,) = (each for each in axis.lines if each.get_zorder() == 3)
+        assert [exact(x) for x in line.get_xdata()] == pytest.approx(line.get_ydata())
+    assert "exact theory" in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert not [each for each in window.lines if each.get_zorder() == 3]  # theory is of the whole run
+
+
+def test_several_scenarios_are_planned_alike_the_cheapest_first():
+    asked = {"workers.count": (1, 60)}, ["rejection_ratio <= 1 %"], "workers.count"
+    run_ = bw.Run(horizon=800, warmup=20, replications=6)
+    systems = {"no room": mmck(1, 20, 0), "hopeless": mmck(1, 90, 0), "room": mmck(1, 20, 10)}
+    found = plans(systems, *asked, run=run_)
+    assert list(found) == ["room", "no room", "hopeless"]
+    assert [one.sure for one in found.values()] == [True, True, False]
+    for name in ("room", "no room"):
+        alone = plan(systems[name], *asked, run=run_)
+        assert (found[name].answer, found[name].tried) == (alone.answer, alone.tried)
+    rows = beside(found)
+    assert [row[0] for row in rows] == list(found)
+    assert rows[0][1] == f"workers.count = {found['room'].answer.setting['workers.count']}"
+    assert rows[2][1] == "none; closest workers.count = 60"
+    assert summary(found).startswith("The lowest workers.count of 3 scenarios that meets all is that of room: ")
+    dear = plans(systems, *asked[:2], "cost", prices=Prices(worker_hour=1, lost_job=0.001), run=run_)
+    assert list(dear)[-1] == "hopeless"
+    assert dear["room"].answer.cost < dear["no room"].answer.cost
+    gold = {"first": mmck(1, 2).with_({"jobs": {"gold": {}}}), "second": mmck(1, 2)}
+    with pytest.raises(ScenarioError, match=r"must name a class.*\(scenario second\)"):
+        plans(gold, asked[0], ["rejection_ratio[gold] <= 1 %"], asked[2], run=run_)
+
+
+def test_the_command_plans_several_and_says_no_where_none_will_do(tmp_path, capsys):
+    for name, room in (("a", 0), ("b", 10)):
+        bw.dump(mmck(1, 20, room), tmp_path / f"{name}.toml")
+    words = ["plan", str(tmp_path / "a.toml"), str(tmp_path / "b.toml"), "--require", "rejection_ratio <= 1 %",
+             "--horizon", "400 s", "--warmup", "20 s", "--replications", "4"]  # fmt: skip
+    status, out, _ = run(capsys, *words, "--find", "workers.count=1..60", "--out", str(tmp_path / "out"))
+    assert status == 0
+    assert out.splitlines()[0].startswith("The lowest workers.count of 2 scenarios that meets all is that of")
+    told = json.loads((tmp_path / "out" / "plan.json").read_text())
+    assert told["cheapest"] == told["plans"][0]["name"] == str(tmp_path / "b.toml")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 2
+    assert run(capsys, "report", str(tmp_path / "out"), "--md")[0] == 0
+    status, out, _ = run(capsys, *words, "--find", "workers.count=1..9", "--json")
+    assert status == 1
+    assert json.loads(out)["cheapest"] is None
+    status, _, error = run(capsys, "plan", words[1], words[1], "--find", "workers.count=1..9")
+    assert (status, error.count("\n")) == (2, 1)
+    assert "must not be given a scenario twice" in error
 
 
 @pytest.mark.parametrize(

@@ -161,3 +161,22 @@ class TestCommand:
         assert line in err
         assert len(err.strip().splitlines()) == 1
         assert not (tmp_path / "results").exists()
+
+
+class TestTheory:
+    """Where theory has an answer it stands beside the system without its trigger."""
+
+    def test_it_is_drawn_over_time_and_along_the_ramp(self):
+        asked = stress_report.Stress(CALM, PLAN._replace(observe=40.0, replications=2), ("ramp",),
+                                     load=np.array([0.3, 0.6, 1.3]))  # fmt: skip
+        trigger, ramp = asked.sections(Lab())
+        drawn = [[line.get_ydata() for line in axis.lines if line.get_zorder() == 3] for axis in trigger.figure.axes]
+        assert [each[0].tolist() for each in drawn] == [pytest.approx([80, 80]), pytest.approx([3.2, 3.2])]  # M/M/1
+        queue = next(line for line in ramp.figure.axes[1].lines if line.get_zorder() == 3)
+        assert queue.get_ydata()[:2] == pytest.approx([0.09 / 0.7, 0.36 / 0.4])
+        assert np.isnan(queue.get_ydata()[2])  # it has no steady state there
+        assert trigger.note == ""
+
+    def test_what_was_left_out_is_said(self):
+        (section,) = stress_report.Stress(STORM, PLAN._replace(observe=30.0, replications=2)).sections(Lab())
+        assert section.note == " Theory of a simplification: clients that never retry."
