@@ -13,7 +13,9 @@ from backwater.errors import ScenarioError
 from backwater.experiments.cli_sensitivity import words
 from backwater.experiments.indices import _with_noise, design, independent, indices, noise
 from backwater.experiments.progress import Bar
-from backwater.experiments.sensitivity import Input, sensitivity
+from backwater.experiments.sensitivity import Input, _seen, sensitivity
+from backwater.metrics import metric
+from backwater.simulation import simulate
 from backwater.statistics import t_factor
 
 LOSS = bw.Scenario(arrivals=bw.Poisson(rate=10), queue=bw.Queue(capacity=0),
@@ -104,6 +106,23 @@ def test_a_straight_function_has_the_slopes_that_it_has():
     bent = indices("morris", cube, cube[:, 0] * cube[:, 1], np.zeros((2, len(cube))), 0.95, 1)
     assert bent[0].bend > 0.1
     assert math.isnan(bent[0].total.value)
+
+
+def test_the_noise_of_a_quantile_beside_a_gap_is_that_of_its_replications():
+    # Served at once within 1 s, or after a pause of 9 s: the p99 lies at the edge of the second heap, where the slope
+    # of the pooled values, by which a spread maps shares back, is that of a wall.
+    twice = LOSS.with_({"workers.count": 20, "arrivals.rate": 13.0, "workers.service": bw.Constant(value=1.0),
+                        "client.retry": bw.Retry(base=9.0, jitter="none", max_attempts=2).plain()})  # fmt: skip
+    values, errors, walls = [], [], []
+    for seed in range(40):
+        result = simulate(twice, bw.Run(horizon=1500, warmup=20, replications=4, seed=seed))
+        seen = _seen(result, "latency_p99")
+        values.append(seen.value)
+        errors.append(seen.error)
+        walls.append(metric("latency_p99").spread(result.cells()).error)
+    low, high = stats.f.ppf([5e-5, 1 - 5e-5], 39, 40 * 3)
+    assert low < np.var(values, ddof=1) / np.mean(np.square(errors)) < high
+    assert np.var(values, ddof=1) / np.mean(np.square(walls)) > 100  # so the test can tell
 
 
 def test_what_replications_add_to_all_points_alike_is_no_noise():
