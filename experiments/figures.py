@@ -122,8 +122,12 @@ def threshold(sweep: Sweep, known: Theories | None = None) -> Figure:
     return figure
 
 
-def space(sweep: Sweep) -> Figure:
-    """The points of a design: each metric against each field that it varies, the other fields as they fall."""
+def space(sweep: Sweep, known: Theories | None = None) -> Figure:
+    """The points of a design: each metric against each field that it varies, the other fields as they fall.
+
+    known  as in ``threshold``
+    """
+    known = theories(sweep) if known is None else known
     panels, fields = _panels(sweep), list(sweep.axes[0].along.items())[:FIELDS]
     size = 1.3 + 2.5 * max(len(fields), 2), 2.25 * len(panels) + 0.9
     figure = Figure(figsize=size, layout="constrained")
@@ -138,6 +142,7 @@ def space(sweep: Sweep) -> Figure:
                 axis.plot(x, curve.estimates(metric)[:, 0], linestyle="none", marker=MARKS[index], alpha=0.7,
                           markersize=4 if len(x) < 500 else 2, markeredgewidth=0, color=COLOURS[index],
                           label=curve.label or None, rasterized=len(x) > 2000)  # fmt: skip
+            by_theory(axis, found, known, metric, x)
             style(axis)
             if not numbers:
                 axis.set_xticks(range(len(names)), [str(name) for name in names])
@@ -153,9 +158,9 @@ def space(sweep: Sweep) -> Figure:
         ticks(row[0])
     for axis in grid[:-1].flat:
         axis.set_xlabel("")
-    if found[0].label:
-        handles = grid[0, 0].get_legend_handles_labels()
-        figure.legend(*handles, loc="outside upper center", ncols=min(len(found), 4), frameon=False)
+    keys = {name: line for axis in grid.flat for line, name in zip(*axis.get_legend_handles_labels(), strict=True)}
+    if keys:
+        figure.legend(keys.values(), keys, loc="outside upper center", ncols=min(len(keys), 4), frameon=False)
     return figure
 
 
@@ -250,7 +255,7 @@ def draw_all(sweep: Sweep, series: list[dict[str, Any]], known: Theories) -> lis
     if not isinstance(sweep.experiment, Experiment):
         more = len(sweep.metrics) - MOST
         left += f" {more} more metrics are in the table." if more > 0 else ""
-        drawn = space(sweep) if along.along else threshold(sweep, known)
+        drawn = space(sweep, known) if along.along else threshold(sweep, known)
         return [("metrics", f"The model's metrics against {along.name}. Bands are 95 % intervals.{left}", drawn)]
     if along.along:
         few = f" {len(along.along) - FIELDS} more fields are in the table." if len(along.along) > FIELDS else ""
@@ -258,7 +263,7 @@ def draw_all(sweep: Sweep, series: list[dict[str, Any]], known: Theories) -> lis
             "Each point of the design: the 503 ratio, the jobs that fail, the latency of those served, and what is "
             f"spilled, if anything is, against each field; the other fields lie as they fall.{few}{left}"
         )
-        out = [("space", caption, space(sweep))]
+        out = [("space", caption, space(sweep, known))]
     else:
         caption = (
             f"What {along.name} does to the 503 ratio, the jobs that fail, the latency of those served, and to what is "

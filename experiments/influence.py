@@ -52,7 +52,7 @@ def influences(sweep: Sweep) -> list[Influence]:
 
 
 def _metrics(sweep: Sweep) -> list[str]:
-    """Those that are asked about first, then the usual ones; of somebody's own model, all."""
+    """The usual ones, failures first, then those that are asked about; of somebody's own model, all."""
     if not isinstance(sweep.experiment, Experiment):
         return sweep.metrics
     asked = [named(name)[0] for name in sweep.experiment.require]

@@ -6,7 +6,7 @@ import math
 
 from backwater.experiments.document import Section, Table, Text
 from backwater.experiments.document.drawn import picture
-from backwater.experiments.influence import TAKEN, Influence, influences
+from backwater.experiments.influence import LEAST, TAKEN, Influence, influences
 from backwater.experiments.sensitivity import NOISY
 from backwater.experiments.sensitivity_figures import swept
 from backwater.experiments.sweep import Sweep
@@ -19,7 +19,8 @@ def section(sweep: Sweep) -> Section | None:
     every = influences(sweep)
     found = [one for one in every if one.factors]
     if not found:
-        return None
+        why = _why_not(sweep)
+        return Section("Sensitivity", (Text(why),)) if why else None
     said = [Text(_words(one), strong=one is found[0]) for one in found]
     said += [
         Text(f"{one.metric} has no value at {one.missing:,} points, so nothing is said of it.")
@@ -29,6 +30,17 @@ def section(sweep: Sweep) -> Section | None:
     caption = "What makes each metric vary over this sweep. Bars are 95 % intervals."
     drawn = picture("sensitivity", alt, caption, swept(found))
     return Section("Sensitivity", (*said, drawn, _table(found), Text(_method(sweep), note=True)))
+
+
+def _why_not(sweep: Sweep) -> str:
+    """Why points that lie in no grid tell nothing; "" where that needs no word."""
+    design, axis = sweep.experiment.design, sweep.axes[0]
+    if design is None or len(axis.along) < 2:
+        return ""
+    if design.kind == "points":
+        return "These points were given, and their fields may go together: which of them matters cannot be told."
+    few = f"must be {LEAST} or more, and there are {len(axis.values)}"
+    return f"Which field matters cannot be told from so few points: they {few}." if len(axis.values) < LEAST else ""
 
 
 def _words(one: Influence) -> str:

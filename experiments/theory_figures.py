@@ -45,7 +45,8 @@ def by_theory(axis: Axes, found: list[Curve], known: Theories, metric: str, x: N
             if isinstance(x, str) and kind == "simplified":
                 continue
             at = np.array(told(curve, known, x, kind)) if isinstance(x, str) else x
-            _line(axis, kind, at, y, COLOURS[index], both=isinstance(x, str))
+            apart = bool(curve.sweep.axes[curve.along].along)  # points of a design have no order
+            _line(axis, kind, at, y, COLOURS[index], both=isinstance(x, str), apart=apart)
 
 
 def curve(axis: Axes, x: Sequence[float], answers: Sequence[Answer | None], colour: str) -> None:
@@ -81,15 +82,18 @@ def left_out(answers: Iterable[Answer | None]) -> str:
     return f" Theory of a simplification: {'; or: '.join(sorted(words))}."
 
 
-def _line(axis: Axes, kind: str, x: Numbers, y: Numbers, colour: str, both: bool = False) -> None:
-    """One kind's line; only what is exact may stretch the axes (``both`` of them)."""
+def _line(
+    axis: Axes, kind: str, x: Numbers, y: Numbers, colour: str, *, both: bool = False, apart: bool = False
+) -> None:
+    """One kind's line, or crosses where points lie ``apart``; only what is exact may stretch the axes, or ``both``."""
     if not np.isfinite(x + y).any():
         return
     label, line = THEORY[kind]
     bounds = {"ylim": axis.get_ylim()} | ({"xlim": axis.get_xlim()} if both else {})
-    look = {"color": colour, **line, "marker": "_" if np.isfinite(y).sum() == 1 else None}
+    crosses = {"linestyle": "none", "marker": "x" if kind == "simplified" else "+", "markersize": 5}
+    look = {"color": colour, **line, **(crosses if apart else {"marker": "_" if np.isfinite(y).sum() == 1 else None})}
     axis.plot(x, y, zorder=3, **look)
-    _name(axis, label, line)
+    _name(axis, label, line | crosses if apart else line)
     if kind != "exact":
         axis.set(**bounds)
 

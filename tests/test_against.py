@@ -10,7 +10,7 @@ from test_cli import run
 import backwater as bw
 from backwater.experiments.against import against, theories
 from backwater.experiments.experiment import Experiment
-from backwater.experiments.figures import threshold, trade
+from backwater.experiments.figures import space, threshold, trade
 from backwater.experiments.report import write_report
 from backwater.experiments.report_theory import beside
 from backwater.experiments.study import study
@@ -50,6 +50,18 @@ def test_exact_theory_lies_in_the_intervals_of_right_runs_and_the_page_is_calm(f
     assert "M/M/2/10" in page
     assert "Erlang 1917" in page
     assert "have no exact answer" not in page
+
+
+def test_points_of_a_design_have_theory_at_each_of_them_and_no_line_between():
+    spread = bw.Design(kind="sobol", points=8, over={"queue.capacity": {"from": 1, "to": 9},
+                                                     "load": {"from": 0.5, "to": 1.2}})  # fmt: skip
+    done = bw.sweep(POOL, spread, run=bw.Run(horizon=60, replications=2))
+    known = theories(done)
+    exact = [known[place, 0].of("rejection_ratio").value for place in range(8)]
+    for axis in space(done, known).axes[:2]:
+        (drawn,) = (line for line in axis.lines if line.get_zorder() == 3)
+        assert drawn.get_ydata() == pytest.approx(exact)
+        assert (drawn.get_linestyle(), drawn.get_marker()) == ("None", "+")
 
 
 def test_a_room_one_too_large_is_said_loudly_before_the_answer(folder, swept, monkeypatch):

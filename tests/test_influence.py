@@ -119,9 +119,11 @@ def test_a_design_says_it_of_its_fields_and_points_of_ones_own_say_nothing():
     assert found.found[0].first.value == pytest.approx(1.0, abs=0.02)
     assert np.isnan(found.found[0].total.value)
     rows = tuple({"x": float(at), "step": at / 99} for at in range(99))  # which of the two matters, nobody knows
-    assert influences(bw.sweep(walk, Design(kind="points", rows=rows), replications=4)) == []
-    few = Design(kind="sobol", points=16, over=over)
-    assert influences(bw.sweep(walk, few, replications=4)) == []
+    given, few = Design(kind="points", rows=rows), Design(kind="sobol", points=16, over=over)
+    for design, why in [(given, "their fields may go together"), (few, "must be 64 or more, and there are 16")]:
+        done = bw.sweep(walk, design, replications=4)
+        assert influences(done) == []
+        assert why in report_sensitivity.section(done).parts[0].words
 
 
 def test_a_model_of_ones_own_is_told_of_in_its_report():
