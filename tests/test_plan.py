@@ -21,7 +21,7 @@ from backwater.experiments.plans_report import beside, summary
 from backwater.experiments.require import requirement
 from backwater.experiments.search import Range, best, least
 from backwater.experiments.theory.formulas import erlang_b, mmc_wait_quantile, mmck_loss
-from backwater.experiments.trials import Prices
+from backwater.experiments.trials import Lab, Prices, Question
 from backwater.simulation import simulate
 from backwater.statistics import at_level
 from backwater.units import human
@@ -196,6 +196,25 @@ def test_requirements_read_judge_and_refuse():
     ]:
         with pytest.raises(ScenarioError, match=said.replace("(", r"\(")):
             requirement(wrong)
+
+
+def test_met_means_as_sure_as_was_asked_for():
+    run_ = bw.Run(horizon=200, warmup=20, replications=4)
+    result = simulate(mmck(10, 8, 5), run_)
+    near = requirement(f"rejection_ratio <= {1.05 * result['rejection_ratio']}")
+    sure = near.confidence(result)
+    assert 0.55 < sure < 0.9
+    for asked in (sure - 0.01, sure + 0.01):
+        question = Question(mmck(10, 8, 5), run_, (near,), {"as is": {}}, confidence=asked, most=4)
+        assert Lab(question, run_.seed).trial({}).met is (sure >= asked)
+
+
+def test_the_answer_was_tried_with_random_numbers_of_its_own():
+    found = plan(mmck(1, 20, 0), {"workers.count": (20, 40)}, ["rejection_ratio <= 2 %"], "workers.count",
+                 run=bw.Run(horizon=500, warmup=20, replications=4))  # fmt: skip
+    searched = next(trial for trial in found.tried if trial.setting == found.answer.setting)
+    (one,), (other,) = searched.judged, found.answer.judged
+    assert one.found.value != other.found.value
 
 
 def test_nothing_seen_is_not_certainty():
