@@ -209,6 +209,15 @@ def test_met_means_as_sure_as_was_asked_for():
         assert Lab(question, run_.seed).trial({}).met is (sure >= asked)
 
 
+def test_503s_are_of_attempts_and_failures_of_jobs():
+    retry = mmck(10, 8, 5).with_({"client.retry": bw.Retry(base=1.0).plain()})
+    run_ = bw.Run(horizon=200, warmup=20, replications=4)
+    result, wanted = simulate(retry, run_), requirement("failure_ratio <= 1 %")
+    (failed,) = Lab(Question(retry, run_, (wanted,), {"as is": {}}, most=4), run_.seed).trial({}).failed
+    assert (failed.attempts.value, failed.jobs.value) == (result["rejection_ratio"], result["failure_ratio"])
+    assert failed.attempts.value > failed.jobs.value
+
+
 def test_the_answer_was_tried_with_random_numbers_of_its_own():
     found = plan(mmck(1, 20, 0), {"workers.count": (20, 40)}, ["rejection_ratio <= 2 %"], "workers.count",
                  run=bw.Run(horizon=500, warmup=20, replications=4))  # fmt: skip
