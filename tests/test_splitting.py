@@ -1,17 +1,19 @@
 """Loss probabilities too small to see: split runs against exact values, and against plain runs."""
 
+import math
+
 import numpy as np
 import pytest
 from test_cli import run
 
 import backwater as bw
-from backwater.engines.compiled.restart import Split, Splits, prepare
+from backwater.engines.compiled.restart import Split, Splits, Tally, prepare
 from backwater.errors import ScenarioError
-from backwater.experiments.splitting import loss
+from backwater.experiments.splitting import Rare, _estimate, loss
 from backwater.experiments.theory.formulas import mmck_loss
 from backwater.experiments.theory.match import theory
 from backwater.simulation import simulate
-from backwater.statistics import at_level, ratio_spread
+from backwater.statistics import NOTHING, at_level, ratio_spread
 
 
 def mmck(c: int, a: float, room: int, arrivals=None) -> bw.Scenario:
@@ -83,6 +85,15 @@ def test_a_loss_of_one_in_ten_million_is_held(scenario, exact):
     cluster = lost.var(ddof=1) / lost.mean()
     assert cluster > 1
     assert 100 * found.attempts < (1.96 / 0.3) ** 2 * cluster / exact
+
+
+def test_what_it_took_counts_the_pilots_and_all_branches():
+    visits = np.zeros(1, np.int64)
+    tallies = [Tally(100.0, lost, 150.0, visits) for lost in (1.0, 2.0, 3.0)]
+    found = _estimate(tallies, 50.0, Rare(NOTHING, (3,), (2,), 0, math.inf))
+    assert found.attempts == 50 + 3 * 150
+    assert found.found.value == pytest.approx(6 / 300)
+    assert found.thresholds == (3,)
 
 
 def test_what_cannot_be_split_is_one_line(tmp_path, capsys):
