@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from reports import STUDY
-from scipy.stats import qmc
+from scipy.stats import qmc, ttest_1samp
 from test_frontier import grid
 from test_own_model import walk
 from test_sensitivity import ishigami, ishigami_shares
@@ -11,7 +11,7 @@ from test_sensitivity import ishigami, ishigami_shares
 import backwater as bw
 from backwater.experiments import report_sensitivity
 from backwater.experiments.design import Design
-from backwater.experiments.indices import crossed, regressed
+from backwater.experiments.indices import _basis, _regressed, crossed, regressed
 from backwater.experiments.influence import influences
 from backwater.experiments.report import document
 
@@ -68,6 +68,12 @@ def test_an_input_of_few_values_is_one_of_groups():
     found = regressed(points, jumps, np.zeros((2, 256)), 0.95, 1)
     assert found[0].first.value == pytest.approx(1.0)
     assert found[1].first.low == 0.0
+
+
+def test_an_idle_input_explains_nothing_on_average():
+    rng = np.random.default_rng(6)
+    found = [_regressed([_basis(rng.random(64))], 0.95, 1, rng.normal(size=64), 2)[0][0, 0] for _ in range(200)]
+    assert ttest_1samp(found, 0.0).pvalue > 1e-4  # a curve of 7 numbers through 64 points explains 9.5 % by chance
 
 
 def test_noise_widens_what_a_design_says():
