@@ -107,6 +107,7 @@ def _check(scenario: Scenario, run: Run, precision: float, most: int) -> int:
     check(0 < precision < 1, "precision", precision, "must be between 0 and 1")
     check(BATCH <= most <= MOST, "budget", most, f"must be from {BATCH} to {MOST:,} replications")
     check(run.horizon is not None, "run.horizon", None, "must be given for runs to be split")
+    check(scenario.broker is None, "broker", "a broker", "must not be given for runs to be split")
     room = scenario.queue.bounds[0]
     check(math.isfinite(room), "queue.capacity", None, "must bound the queue, or nothing is ever rejected")
     check_end(scenario, run)

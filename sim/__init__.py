@@ -21,6 +21,7 @@ from backwater.components.arrivals import Bursts, Periodic, Poisson, Profile, Re
 from backwater.components.autoscale import Autoscale
 from backwater.components.batch import Batch
 from backwater.components.breaker import Breaker, Throttle
+from backwater.components.broker import Broker, Durability, Polling, Watermark
 from backwater.components.budget import Concurrent, GrpcThrottle, Ratio, TokenBucket
 from backwater.components.client import Client, Proxy, Retry, RetryAfter
 from backwater.components.closed import Closed
@@ -93,7 +94,7 @@ __all__ = [
     "Job", "Client", "Retry", "RetryAfter", "Proxy", "TokenBucket", "GrpcThrottle", "Ratio", "Concurrent",
     "Breaker", "Throttle", "RateLimiter", "Hedge", "Push", "Poll",
     "Queue", "Memory", "Slowdown", "RateLimit", "Red", "CoDel", "ConcurrencyLimit", "Dagor", "Workers", "Batch",
-    "Fault", "Failures", "Shifts", "Autoscale",
+    "Broker", "Polling", "Durability", "Watermark", "Fault", "Failures", "Shifts", "Autoscale",
     "rule", "Own",
     "Constant", "Exponential", "Erlang", "Gamma", "LogNormal", "Weibull", "HyperExponential", "Pareto", "Uniform",
     "PhaseType", "Empirical", "Histogram", "Mixture", "Scipy", "Linear",

@@ -53,7 +53,7 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> ScenarioError:
     first = next(
         (item for item in found if item["type"] == "extra_forbidden"), found[0]
     )  # a misspelt field is missing too
-    where = ".".join(str(part) for part in first["loc"] if part not in _TAGS)
+    where = ".".join(str(part) for part in first["loc"] if part not in _TAGS and "[" not in str(part))
     kind, given = first["type"], first["input"]
     inner = first.get("ctx", {}).get("error")
     if isinstance(inner, ScenarioError):

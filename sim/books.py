@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from backwater import outcome as o
 from backwater.errors import check
+from backwater.gauges import cross_now, end_segment, fold_changes
 from backwater.jit import compiled
 from backwater.measure import (
     ATTEMPT_ROW,
@@ -21,18 +22,16 @@ from backwater.measure import (
     Array,
     Books,
     alone,
-    cross_now,
-    end_segment,
     fold_attempts,
-    fold_changes,
     fold_jobs,
-)  # fmt: skip
+    # fmt: skip,
+)
 from backwater.outcome import BINS, COUNTERS, GAUGES, LATENCIES, MAIN, WHOLE, Outcome
 from backwater.run import Run
 
 # Of the whole run on their own; the others are split between what the main view holds and what came before it.
 OWN = ("busy_time", "wasted_time", "waited", "memory_time", "held_time", "awaited", "job_attempts", "alive_time",
-       "outside_time")  # fmt: skip
+       "outside_time", "prefetched_time")  # fmt: skip
 
 
 @compiled

@@ -15,7 +15,9 @@ from backwater.outcome import (
     DROPPED,
     FAILED,
     JOB_OUTCOMES,
+    LOST,
     REJECTED,
+    RETURNED,
     UNFINISHED,
     Outcome,
 )
@@ -50,6 +52,8 @@ def of(outcome: Outcome, why: str = "full") -> list[Event]:
             say(order.POLL, row[4], row, 0, "its client asks and finds it completed")
         if JOB_OUTCOMES[int(row[6])] == "gave_up":
             say(order.ARRIVAL + 0.7, row[4], row, 0, f"gave up after {row[5]:.0f} attempts")
+        if JOB_OUTCOMES[int(row[6])] == "dead_lettered":
+            say(order.ARRIVAL + 0.7, row[4], row, 0, "in the dead-letter queue")
     found.sort(key=lambda pair: pair[0])
     return [event for _, event in found]
 
@@ -57,6 +61,7 @@ def of(outcome: Outcome, why: str = "full") -> list[Event]:
 def _tell(row: np.ndarray, again: float | None, full: str, say) -> None:  # type: ignore[no-untyped-def]
     """The events of one attempt; ``again`` is when the next attempt of its job was sent."""
     number, sent, accepted, taken, started, ended, outcome = (*row[[3, 5, 6, 7, 8, 9]], int(row[16]))
+    delivery, delivered, returned = row[[20, 21, 22]]
     # A hedge may have been sent before.
     retry = "" if again is None or again < ended else f", again in {_short(again - ended)}"
     hedge = "hedge: " if row[18] else ""
@@ -66,13 +71,19 @@ def _tell(row: np.ndarray, again: float | None, full: str, say) -> None:  # type
         return
     at_once = taken == accepted and row[11] == 0
     joins = "accepted" if at_once else "waits" if not row[11] else "waits on disk"
-    if accepted == sent:
+    if delivery > 1:
+        if math.isnan(accepted):
+            return
+        say(order.DELIVERY, accepted, row, number, f"back in the queue: delivery {delivery:.0f}")
+    elif accepted == sent:
         say(order.ARRIVAL, sent, row, number, f"{hedge}{joins}")
     else:
-        say(order.ARRIVAL, sent, row, number, "full, held outside")
+        say(order.ARRIVAL, sent, row, number, "full, held outside" if math.isnan(delivered) else "sent")
         if not math.isnan(accepted):
             say(order.COMPLETION + 0.45, accepted, row, number, f"let in: {joins}")
-    if not math.isnan(taken) and row[11]:
+    if delivered < (math.inf if math.isnan(taken) else taken):
+        say(order.COMPLETION + 0.4, delivered, row, number, "handed to a node")
+    elif not math.isnan(taken) and row[11]:
         say(order.COMPLETION + 0.4, taken, row, number, f"taken by worker {row[10]:.0f}, read from disk")
     if not math.isnan(started):
         rank = order.ARRIVAL + 0.5 if at_once else order.COMPLETION + 0.5
@@ -84,9 +95,12 @@ def _tell(row: np.ndarray, again: float | None, full: str, say) -> None:  # type
         REJECTED: f"turned out -> 503{retry}",
         CANCELLED: f"{why}, {_taken_from(accepted, taken)}{retry}",
         DROPPED: "dropped from the queue, nobody is told",
+        LOST: "lost in a crash, nobody is told",
+        RETURNED: "comes to nothing: taken back",
     }  # fmt: skip
     if outcome != UNFINISHED:
-        say(order.COMPLETION, ended, row, number, ends[outcome])
+        late = ", though it had been taken back" if returned and outcome != RETURNED else ""
+        say(order.COMPLETION, ended, row, number, ends[outcome] + late)
 
 
 def _taken_from(accepted: float, taken: float) -> str:

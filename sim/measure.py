@@ -107,10 +107,13 @@ def _place(books, job):  # type: ignore[no-untyped-def]
 @inlined
 def _count_sent(attempt, result, cell):  # type: ignore[no-untyped-def]
     """What an accepted attempt counts for in the view in which it was sent."""
-    cell.attempts += 1
+    if attempt.delivery > 1:
+        cell.redelivered += attempt.delivered == attempt.delivered
+    else:
+        cell.attempts += 1
+        cell.accepted += 1
     if attempt.hedge > 0:
         cell.hedges += 1
-    cell.accepted += 1
     if result == o.REJECTED:
         cell.rejected += 1
     if result == o.CANCELLED:
@@ -145,7 +148,15 @@ def _note_ended(books, attempt, served, ended, at):  # type: ignore[no-untyped-d
 @inlined
 def _unwanted(attempt, result):  # type: ignore[no-untyped-def]
     left = attempt.timed_out + attempt.superseded > 0
-    return left or result == o.CANCELLED or result == o.ABANDONED_COMPLETED or result == o.FAILED
+    gone = result == o.LOST or result == o.RETURNED
+    return left or gone or result == o.CANCELLED or result == o.ABANDONED_COMPLETED or result == o.FAILED
+
+
+@inlined
+def _awaited(attempt, result):  # type: ignore[no-untyped-def]
+    """Whether its client has had no answer to an attempt, and waits for one, or will never get it."""
+    open_end = result == o.UNFINISHED or result == o.DROPPED or result == o.LOST
+    return open_end and attempt.timed_out == 0 and attempt.superseded == 0 and attempt.returned == 0
 
 
 @inlined
@@ -153,21 +164,25 @@ def _attempt_over_time(books, job, attempt, result, ended, c):  # type: ignore[n
     """An accepted attempt's shares of the time integrals, of the whole run and of the main view; its age."""
     accepted, taken, started = attempt.accepted, attempt.taken, attempt.started
     whole, main, start = books.cells[c], books.cells[MAIN * books.places + c], books.ends[MAIN, 0]
-    leave = ended
+    leave, handed = ended, attempt.delivered
+    if handed == handed:
+        leave = handed
+        whole.prefetched_time += (taken if taken == taken else ended) - handed
     if taken == taken:
-        leave, counted = taken, max(ended - max(taken, start), 0.0)
+        leave, counted = handed if handed == handed else taken, max(ended - max(taken, start), 0.0)
         whole.busy_time += ended - taken
         main.busy_time += counted
         if _unwanted(attempt, result):
             whole.wasted_time += ended - taken
             main.wasted_time += counted
-    if accepted > attempt.sent:
+    if accepted > attempt.sent and attempt.delivery < 2:
         whole.outside_time += accepted - attempt.sent
     whole.waited += leave - accepted
     if leave >= start and leave - accepted > main.oldest:
         main.oldest = leave - accepted
     if attempt.spilled > 0:
-        whole.held_time += job.size * ((started if started == started else ended) - accepted)
+        freed = handed if handed == handed else started if started == started else ended
+        whole.held_time += job.size * (freed - accepted)
     else:
         whole.memory_time += job.size * (leave - accepted)
 
@@ -179,7 +194,8 @@ def _attempt_in_windows(books, job, attempt, served, result, ended):  # type: ig
     for view in range(MAIN + 1, books.ends.shape[0]):
         start, end, at = books.ends[view, 0], books.ends[view, 1], view * books.places + c
         cell = books.cells[at]
-        low, high = max(accepted, start), min(taken if taken == taken else ended, end)
+        handed = attempt.delivered if attempt.delivered == attempt.delivered else taken
+        low, high = max(accepted, start), min(handed if handed == handed else ended, end)
         if high >= low:
             cell.oldest = max(cell.oldest, high - accepted)
         if not start <= job.arrived < end:
@@ -195,13 +211,16 @@ def _attempt_in_windows(books, job, attempt, served, result, ended):  # type: ig
 
 
 @inlined
-def fold_rejected(books, job, sent, withheld, hedge):  # type: ignore[no-untyped-def]
+def fold_rejected(books, job, sent, ended, withheld, hedge):  # type: ignore[no-untyped-def]
     """Fold an attempt that was turned away when it was sent; there are many of these where queues are short.
 
+    ended     when: as sent, unless it had a way to go
     withheld  whether its own client did that
     hedge     whether it was a hedge
     """
     c = _place(books, job)
+    if ended > sent:
+        books.cells[c].outside_time += ended - sent
     cell = books.cells[MAIN * books.places + c if sent >= books.ends[MAIN, 0] else c]
     cell.attempts += 1
     cell.rejected += 1
@@ -226,7 +245,7 @@ def fold_attempt(books, job, attempt, served, result, ended):  # type: ignore[no
     start, c = books.ends[MAIN, 0], _place(books, job)
     main = MAIN * books.places + c
     _count_sent(attempt, result, books.cells[main if attempt.sent >= start else c])
-    if (result == o.UNFINISHED or result == o.DROPPED) and attempt.timed_out == 0 and attempt.superseded == 0:
+    if _awaited(attempt, result):
         books.cells[c].awaited += 1
     if served > 0:
         _count_served(served, result, books.cells[main if ended >= start else c])
@@ -239,10 +258,15 @@ def fold_attempt(books, job, attempt, served, result, ended):  # type: ignore[no
 
 @inner
 def fold_outside(books, job, attempt, result, ended):  # type: ignore[no-untyped-def]
-    """Fold an attempt that was never let in: its client lost patience outside, or the run has ended."""
+    """Fold an attempt that was never let in: its client lost patience outside, it was lost, or the run has ended.
+
+    One that was about to come back counts as little as nothing.
+    """
     c = _place(books, job)
+    books.cells[c].awaited += _awaited(attempt, result)
+    if attempt.delivery > 1:
+        return
     books.cells[c].outside_time += ended - attempt.sent
-    books.cells[c].awaited += result == o.UNFINISHED
     first = MAIN * books.places + c if attempt.sent >= books.ends[MAIN, 0] else c
     for view in range(MAIN, books.ends.shape[0]):
         if view > MAIN and not books.ends[view, 0] <= job.arrived < books.ends[view, 1]:
@@ -263,7 +287,7 @@ def fold_attempts(books, rows):  # type: ignore[no-untyped-def]
         elif row.outcome != o.REJECTED:
             fold_outside(books, row, row, row.outcome, row.ended)
         else:
-            fold_rejected(books, row, row.sent, row.withheld, row.hedge)
+            fold_rejected(books, row, row.sent, row.ended, row.withheld, row.hedge)
 
 
 @inlined
@@ -275,8 +299,12 @@ def _job_resolved(books, job, result, ended, at):  # type: ignore[no-untyped-def
         cell.completed += 1
     elif result == o.JOB_GAVE_UP:
         cell.gave_up += 1
-    else:
+    elif result == o.JOB_DROPPED:
         cell.dropped += 1
+    elif result == o.JOB_LOST:
+        cell.lost += 1
+    else:
+        cell.dead_lettered += 1
     if due < math.inf:
         cell.due += 1
         cell.on_time += result == o.JOB_COMPLETED and ended <= job.arrived + due  # a difference would be rounded
@@ -322,77 +350,3 @@ def fold_jobs(books, rows):  # type: ignore[no-untyped-def]
     """Fold JOB_ROW records."""
     for n in range(len(rows)):
         fold_job(books, rows[n], rows[n].outcome, rows[n].ended)
-
-
-@inlined
-def _account(gauge, now):  # type: ignore[no-untyped-def]
-    """Account for a gauge up to now; what lasted no time leaves no trace."""
-    gauge.area += gauge.value * (now - gauge.last)
-    if now > gauge.last and gauge.value > gauge.peak:
-        gauge.peak = gauge.value
-    gauge.last = now
-
-
-@compiled
-def end_segment(books, now):  # type: ignore[no-untyped-def]
-    """Hand the gauges' integrals and peaks to the views that cover the segment that ends now, and begin the next."""
-    start = books.clock[0].start
-    for n in range(len(books.gauges)):
-        gauge, place, kind = books.gauges[n], n // KINDS, n % KINDS
-        _account(gauge, now)
-        for view in range(books.ends.shape[0]):
-            if books.ends[view, 0] <= start and now <= books.ends[view, 1]:
-                books.areas[view, kind, place] += gauge.area
-                books.peaks[view, kind, place] = max(books.peaks[view, kind, place], gauge.peak)
-        gauge.area = gauge.peak = 0.0
-    books.clock[0].start = now
-
-
-@inlined
-def cross(books, now):  # type: ignore[no-untyped-def]
-    """Time goes on: take the samples that are due before now, and end the segments that end before it."""
-    if books.clock[0].next < now:
-        cross_now(books, now)
-
-
-@compiled
-def cross_now(books, now):  # type: ignore[no-untyped-def]
-    """What ``cross`` does when there is something to do."""
-    clock = books.clock[0]
-    while clock.next < now:
-        if clock.sample == clock.next:
-            for kind in range(KINDS):
-                books.samples[clock.samples, kind] = books.gauges[kind].value
-            clock.samples += 1
-            clock.sample = clock.samples * clock.every
-        if clock.edge == clock.next:
-            end_segment(books, clock.edge)
-            clock.segment += 1
-            clock.edge = books.edges[clock.segment]
-        clock.next = min(clock.sample, clock.edge)
-
-
-@inlined
-def change(books, now, kind, job_class, by):  # type: ignore[no-untyped-def]
-    """A gauge of a class (-1: of none) changes, now [s], after ``cross``; in the order in which changes happen."""
-    gauge = books.gauges[kind]
-    _account(gauge, now)
-    gauge.value += by
-    if books.places > 1 and job_class >= 0:
-        own = books.gauges[(job_class + 1) * KINDS + kind]
-        _account(own, now)
-        own.value += by
-    # Whoever waits does so because all workers are busy: only the end of a service can leave nobody.
-    if kind == o.BUSY and by < 0.0 and gauge.value == books.gauges[o.WAITING].value == 0.0:
-        clock = books.clock[0]
-        if clock.drained != clock.drained and books.gauges[o.OUTSIDE].value == 0.0:
-            clock.drained = now
-
-
-@compiled
-def fold_changes(books, rows):  # type: ignore[no-untyped-def]
-    """Fold changes of state, rows (time [s], gauge, class, by how much)."""
-    for n in range(len(rows)):
-        row = rows[n]
-        cross(books, row[0])
-        change(books, row[0], int(row[1]), int(row[2]), row[3])

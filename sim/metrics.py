@@ -208,6 +208,8 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in [
     _ratio("failure_ratio", "share", "jobs resolved without success / jobs resolved", _failed),
     _counts("give_up_ratio", "jobs whose client gave up / jobs resolved", "gave_up", "resolved"),
     _counts("dropped_ratio", "jobs that vanished from the queue / jobs resolved", "dropped", "resolved"),
+    _counts("lost_ratio", "jobs of which a crash left nothing / jobs resolved", "lost", "resolved"),
+    _counts("dead_letter_ratio", "jobs in the dead-letter queue / jobs resolved", "dead_lettered", "resolved"),
     _counts("on_time_ratio", "jobs completed within their deadline / jobs resolved that have one", "on_time", "due"),
     _counts("unfinished_ratio", "jobs alive at the end / jobs arrived", "unfinished", "arrived"),
     _counts("attempts_per_job", "attempts / jobs resolved", "job_attempts", "resolved", ""),
@@ -239,6 +241,11 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in [
     _counts("spill_ratio", "spilled attempts / accepted attempts", "spilled", "accepted"),
     _counts("disk_wait_mean", "disk time per spilled attempt, turns included", "disk_time", "spilled", "time"),
     _counts("duplicate_ratio", "jobs served more than once / jobs resolved", "duplicates", "resolved"),
+    _counts("redelivery_ratio", "deliveries of a broker beyond the first of a message / jobs resolved", "redelivered",
+            "resolved", ""),
+    *_gauge("prefetched", "messages at a node that no worker serves yet", o.PREFETCHED),
+    *_gauge("unacked", "messages handed out and not acknowledged", o.UNACKED),
+    *_gauge("stored", "bytes of messages that a broker holds, unacknowledged ones included", o.STORED, "size"),
     _mean("drain_time", "time", "until nothing waits or is served, for the first time", _drained),
 ]}  # fmt: skip
 # Of the run as a whole: not given again for classes and named windows.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 
 from backwater.components.arrivals import Bursts, Periodic, Poisson
+from backwater.components.broker import Broker
 from backwater.components.client import JITTERS, Client, Retry
 from backwater.components.closed import Closed
 from backwater.components.hedge import Hedge
 from backwater.components.notify import Poll
 from backwater.components.workers import Workers
 from backwater.distributions import Constant, Exponential, Law, Linear
+from backwater.quantile import quantile
 from backwater.scenario import Producer, Scenario, mean_of
 from backwater.units import human, parse
 
@@ -27,9 +29,45 @@ def napkin(scenario: Scenario) -> list[tuple[str, str]]:
     if scenario.workers.varies:
         out.append(("workers", _staff(scenario.workers)))
     out += _room(scenario)
+    if scenario.broker is not None:
+        out += _broker(scenario, scenario.broker)
     for producer in scenario.producers:
         out += _patience(producer, scenario)
     return out
+
+
+PROMISES = {
+    "none": "at most once: forgotten as it leaves the broker",
+    "early": "at most once from its start on: acknowledged as its service starts",
+    "late": "at least once: acknowledged once it is served",
+}
+
+
+def _broker(scenario: Scenario, its: Broker) -> list[tuple[str, str]]:
+    """What a broker promises, and what is served again though nothing broke."""
+    out = [("broker", PROMISES[its.ack])]
+    if its.ack != "none" and its.hides == its.notices == math.inf:
+        out.append(("a crash", "nobody takes back what a node held: disconnect is never, and nothing else expires"))
+    if its.visibility_timeout is None:
+        return out
+    hidden, told = its.visibility_timeout, human(its.visibility_timeout, "time")
+    longer = max(1.0 - below(scenario.service_law(index), hidden) for index in range(len(scenario.jobs)))
+    if its.ack == "late" and longer > 0:
+        share = human(longer, "share")
+        out.append(("visibility timeout", f"up to {share} of the services take longer than {told}: served again"))
+    delays = [job.delay for job in scenario.jobs.values() if job.delay is not None]
+    later = max((1.0 - below(law, hidden) for law in delays), default=0.0)
+    if its.delays_held_by == "workers" and later > 0:
+        share = human(later, "share")
+        out.append(("ETA", f"up to {share} of the delays are longer than {told}: handed out again until they are due"))
+    return out
+
+
+def below(law: Law, limit: float) -> float:
+    """The share of a law at or below a limit, to a thousandth [1]."""
+    if isinstance(law, Linear):
+        return 1.0
+    return sum(quantile(law.table, (step + 0.5) / 1000) <= limit for step in range(1000)) / 1000
 
 
 def kendall(scenario: Scenario) -> str:

@@ -7,9 +7,16 @@ from __future__ import annotations
 
 from backwater.jit import compiled
 
-FAULT, STAFF, DISK, COMPLETION, BATCH, DELIVERY, POLL, TIMEOUT, RETRY, TURN, HEDGE, ARRIVAL, LINGER, SAMPLE = range(14)
+FAULT, STAFF, DISK, COMPLETION, BATCH, DELIVERY, BROKER, POLL, TIMEOUT, RETRY, TURN, HEDGE, ARRIVAL, LINGER, SAMPLE = (
+    range(15)
+)  # fmt: skip
 # Changes of staff at one instant, by what stands where a source does.
 REPAIRED, FAILED, SHIFT, STARTED, LOOK, DECISION = range(6)
+# What happens to a message: it comes to the broker, its sender knows that, it is ready, it comes to a node, its ETA
+# comes, it has been hidden for long enough. And to a broker, by what stands where a source does: a node asks; it looks
+# at its memory; a source sends what it has collected.
+PUBLISHED, CONFIRMED, READY, ARRIVED, ETA, EXPIRED = range(6)
+ASKED, LOOKED, SENT = range(3)
 
 ATTEMPT_BITS, JOB_BITS, SOURCE_BITS = 14, 36, 8
 RANK_SHIFT = ATTEMPT_BITS + JOB_BITS + SOURCE_BITS
@@ -36,3 +43,15 @@ def key(rank, source, job, attempt):  # type: ignore[no-untyped-def]
     """
     number = min(attempt, ATTEMPT_MAX)
     return (((((rank << SOURCE_BITS) | source) << JOB_BITS) | job) << ATTEMPT_BITS) | number
+
+
+@compiled
+def of_delivery(number, delivery):  # type: ignore[no-untyped-def]
+    """What stands for an attempt where it may be delivered more than once: its own number, for the first time."""
+    return min(number, 255) | (min(delivery, 64) - 1) << 8
+
+
+@compiled
+def of_message(what, number, delivery):  # type: ignore[no-untyped-def]
+    """What stands for an attempt in the key of something that happens to its message."""
+    return what << 11 | (min(delivery, 32) - 1) << 6 | min(number, 63)

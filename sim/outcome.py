@@ -30,7 +30,7 @@ ATTEMPT = (
     Column("number", "", "1 for the first attempt of its job"),
     Column("arrived", "s", "when its job arrived"),
     Column("sent", "s", "when it was sent"),
-    Column("accepted", "s", "when it was accepted, after it was sent if it had to wait outside", "never let in"),
+    Column("accepted", "s", "when it joined the queue: after it was sent if it waited outside or came back", "never"),
     Column("taken", "s", "when a worker took it", "no worker took it"),
     Column("started", "s", "when its service started, the disk read done", "no service"),
     Column("ended", "s", "when it ended; the end of the run if it had not"),
@@ -43,7 +43,10 @@ ATTEMPT = (
     Column("outcome", "", "see ATTEMPT_OUTCOMES"),
     Column("withheld", "", "1 if its client did not let it go: a breaker or a throttle"),
     Column("hedge", "", "1 if it was sent while its client waited for another attempt of its job"),
-    Column("superseded", "", "1 if its client stopped waiting for it because another attempt had won"),
+    Column("superseded", "", "1 if its client stopped waiting for it because another attempt, or delivery, had won"),
+    Column("delivery", "", "1 for the first delivery of its message; each further one has a row of its own"),
+    Column("delivered", "s", "when a broker handed it to a node", "not handed out, or no broker"),
+    Column("returned", "", "1 if the broker took it back: another delivery followed, or the dead-letter queue"),
 )
 JOB = (
     Column("source", "", "which source sent it"),
@@ -64,8 +67,10 @@ ATTEMPT_OUTCOMES = (
     "lost",
     "unfinished",
     "failed",
+    "returned",
 )
-REJECTED, COMPLETED, ABANDONED_COMPLETED, CANCELLED, DROPPED, LOST, UNFINISHED, FAILED = range(8)
+REJECTED, COMPLETED, ABANDONED_COMPLETED, CANCELLED, DROPPED, LOST, UNFINISHED, FAILED, RETURNED = range(9)
+DEAD = 9  # what a client learns of a message in the dead-letter queue
 SERVED = COMPLETED, ABANDONED_COMPLETED, FAILED  # what ends with a whole service
 JOB_OUTCOMES = ("completed", "gave_up", "dropped", "lost", "dead_lettered", "unfinished")
 JOB_COMPLETED, JOB_GAVE_UP, JOB_DROPPED, JOB_LOST, JOB_DEAD_LETTERED, JOB_UNFINISHED = range(6)
@@ -74,8 +79,10 @@ JOB_COMPLETED, JOB_GAVE_UP, JOB_DROPPED, JOB_LOST, JOB_DEAD_LETTERED, JOB_UNFINI
 # that serve a batch are working.
 GAUGES = (
     "alive", "waiting", "busy", "backoff", "memory", "disk", "unheard", "workers", "hedging", "outside", "working",
+    "prefetched", "unacked", "stored",
 )  # fmt: skip
 ALIVE, WAITING, BUSY, BACKOFF, MEMORY, DISK, UNHEARD, WORKERS, HEDGING, OUTSIDE, WORKING = range(11)
+PREFETCHED, UNACKED, STORED = range(11, 14)
 
 # Sums and counts over rows: of attempts by when they were sent; of services and of jobs by when they ended.
 COUNTERS = (
@@ -84,6 +91,7 @@ COUNTERS = (
     "waited", "memory_time", "held_time", "awaited",
     "arrived", "unfinished", "resolved", "completed", "gave_up", "dropped", "lost", "dead_lettered",
     "job_attempts", "on_time", "due", "alive_time", "outside_time",
+    "redelivered", "prefetched_time",
 )  # fmt: skip
 COUNTER = {name: index for index, name in enumerate(COUNTERS)}
 LATENCIES = ("wait", "sojourn", "latency", "blocked")
@@ -177,12 +185,14 @@ def audit(outcome: Outcome, capacity: float) -> None:
         _equal("jobs that ended", ended, c["resolved"])
         _equal("jobs that arrived and those that ended or remain", c["arrived"], ended + c["unfinished"])
         _equal("jobs alive at the end and rows of unfinished ones", left[ALIVE, index], c["unfinished"])
-        live = left[BACKOFF, index] + left[UNHEARD, index] + c["awaited"] - left[HEDGING, index] - c["dropped"]
+        live = left[BACKOFF, index] + left[UNHEARD, index] + c["awaited"] - left[HEDGING, index]
+        live -= c["dropped"] + c["lost"]
         _equal("unfinished jobs and those in backoff, waiting for an answer or to be polled", c["unfinished"], live)
         _equal("attempts sent and rows of attempts", c["job_attempts"], c["attempts"])
         _close("busy time of the workers and the service given", areas[BUSY, index], c["busy_time"])
         _close("Little's law: waiting over time and the sum of waits", areas[WAITING, index], c["waited"])
         _close("Little's law: outside over time and the times outside", areas[OUTSIDE, index], c["outside_time"])
+        _close("Little's law: prefetched over time and the times there", areas[PREFETCHED, index], c["prefetched_time"])
         _close("Little's law: jobs over time and the sum of their lives", areas[ALIVE, index], c["alive_time"])
         _close("bytes in memory over time and those of the attempts", areas[MEMORY, index], c["memory_time"])
         _close("bytes on disk over time and those of the attempts", areas[DISK, index], c["held_time"])

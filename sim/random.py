@@ -37,6 +37,12 @@ REPAIR = 23  # how long the repair after that takes
 START_UP = 24  # how long a worker takes to start up (source 0; job: the worker; index: its start-ups before)
 HEDGE = 26  # how long a client waits before it hedges (index: the number of the attempt sent last)
 RANK = 34  # the rank that a rule of one's own gives an attempt (index: the attempt's number)
+GROUP = 38  # to which group of a broker's a job belongs
+DELAY = 39  # how long after it was sent a job is due
+PUBLISH = 40  # how long a message takes to the broker (index: the attempt's number)
+DELIVER = 41  # how long it takes to a worker (index: see ``of_delivery``)
+TWICE = 42  # whether an acknowledged message is handed out once more (index: see ``of_delivery``)
+MISS = 43  # whether a question finds nothing although messages are there (source 0; job: the node; index: before it)
 RESAMPLE = 36  # from where in a trace a piece is taken (job: the pass; index: the piece)
 
 SEEDS = 2**64  # seeds are 0 .. 2**64 - 1
@@ -98,6 +104,12 @@ def pair(seed, replication, source, job, purpose, index):  # type: ignore[no-unt
         seed >> _HALF,
     )
     return _unit(c0, c1), _unit(c2, c3)
+
+
+@compiled
+def of_delivery(number, delivery):  # type: ignore[no-untyped-def]
+    """The index of an attempt that may be delivered more than once: its own number, for the first time."""
+    return number + ((delivery - 1) << 14)
 
 
 @compiled

@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 from backwater.base import Model
 from backwater.components.arrivals import AnySource, Arrivals, Sources
 from backwater.components.batch import longest
+from backwater.components.broker import Broker, check_beside, check_without
 from backwater.components.client import Client
 from backwater.components.cron import Cron
 from backwater.components.faults import Fault
@@ -60,6 +61,7 @@ class Scenario(Model):
     client    how senders behave (a source may have its own)
     queue     where jobs wait
     workers   who does the work
+    broker    what stands between, and what it promises; none unless given
     faults    what breaks, and when
     notes     where a value comes from, by dotted path; reports show it
     """
@@ -70,6 +72,7 @@ class Scenario(Model):
     client: Client = Client()
     queue: Queue = Queue()
     workers: Workers = Workers()
+    broker: Broker | None = None
     faults: tuple[Fault, ...] = ()
     notes: dict[str, str] = Field(default_factory=dict)
 
@@ -99,6 +102,7 @@ class Scenario(Model):
             check(not multiplies, f"faults.{index}.kind", "load", "must not be load where arrivals are a trace or cron")
         self._check_batch()
         self._check_pauses()
+        self._check_broker()
         return self._check_names()
 
     def _check_pauses(self) -> None:
@@ -114,6 +118,15 @@ class Scenario(Model):
             where = f"arrivals.{producer.name}.client" if producer.source.client is not None else "client"
             must = 'must be above 0 where max_attempts is "forever" and attempts can be turned away'
             check(not endless, f"{where}.retry.base", retry.base, must)
+
+    def _check_broker(self) -> None:
+        if self.broker is None:
+            check_without(self.workers, self.jobs, self.faults)
+            return
+        own = {f"arrivals.{p.name}.client" for p in self.producers if p.source.client is not None}
+        named = {f"arrivals.{p.name}.client": p.client for p in self.producers}
+        clients = {where if where in own else "client": client for where, client in named.items()}
+        check_beside(self.broker, self.queue, self.workers, self.jobs, clients)
 
     def _check_batch(self) -> None:
         """Refuse queues in which too few fit for a batch to begin, and hedges beside batches or producers that wait."""
@@ -263,8 +276,8 @@ class Scenario(Model):
         return list(dict.fromkeys(_rules_of(self)))
 
     def plain(self) -> dict[str, Any]:
-        """As files hold it; parts that are all default are left out."""
-        return {name: part for name, part in super().plain().items() if part != {}}
+        """As files hold it; parts that are all default are left out, but for a broker, which is there or not."""
+        return {name: part for name, part in super().plain().items() if part != {} or name == "broker"}
 
     @cached_property
     def settings(self) -> dict[str, Any]:

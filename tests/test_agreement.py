@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 import numpy as np
 import pytest
 from gallery import gallery
+from gallery_brokers import brokers
 from gallery_more import more
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -32,7 +33,7 @@ SHORT = bw.Run(arrivals=23, seed=5, warmup="200 ms", sample="300 ms", record=("j
 @cache
 def shown() -> dict[str, bw.Scenario]:
     """The gallery."""
-    return {**gallery(Path(mkdtemp())), **more()}
+    return {**gallery(Path(mkdtemp())), **more(), **brokers()}
 
 
 def agree(scenario: bw.Scenario, run: bw.Run, replication: int = 0) -> None:

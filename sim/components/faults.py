@@ -14,7 +14,7 @@ from backwater.errors import check
 from backwater.jit import compiled
 from backwater.units import Share, Time
 
-SHARED = {"workers_down", "workers_slow", "errors"}
+SHARED = {"workers_down", "workers_slow", "workers_crash", "errors"}
 FACTORED = {"workers_slow", "disk_slow", "load"}
 
 
@@ -43,6 +43,9 @@ class Fault(Model):
 
     kind    workers_down: they take no work; see ``in_hand``
             workers_slow: their work takes ``factor`` times as long, what is in service included
+            workers_crash: what they hold is gone, and they take no work; a broker says what becomes of it. A node of
+            which all crash loses what waits there, too
+            broker_down: it crashes, and is back after ``duration``; see ``broker.durability``
             disk_slow: a disk operation asked for takes ``factor`` times as long
             errors: this share of the services ends with an error; the client may try again
             load: sources send ``factor`` times as much; a trace cannot
@@ -51,7 +54,7 @@ class Fault(Model):
     in_hand what workers that go down do with what they have in hand: pause it, or finish it and take nothing more
     """
 
-    kind: Literal["workers_down", "workers_slow", "disk_slow", "errors", "load"]
+    kind: Literal["workers_down", "workers_slow", "workers_crash", "broker_down", "disk_slow", "errors", "load"]
     start: Time = 0.0
     duration: Time | None = None
     share: Share | None = None

@@ -18,6 +18,7 @@ class Job(Model):
     deadline  the time from its first attempt within which it is on time [s]; the earliest goes first under ``edf``
     weight    its part of the turns under ``discipline = "fair"`` [1]
     service   its own service time [s]; the workers' one unless given
+    delay     how long after it was sent it is due, where there is a broker [s]: a countdown or an ETA
     """
 
     share: float = Field(default=1.0, gt=0)
@@ -26,3 +27,4 @@ class Job(Model):
     deadline: Time | None = None
     weight: float = Field(default=1.0, gt=0, le=1e9)
     service: TimeLaw | None = None
+    delay: TimeLaw | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,7 @@ from backwater.components.shifts import WORKERS, Shifts
 from backwater.distributions import Linear, TimeLaw
 from backwater.errors import check
 from backwater.jit import compiled
+from backwater.units import Time
 
 
 @compiled
@@ -43,6 +44,10 @@ class Workers(Model):
     start_up   time from when shifts or autoscaling call a worker on duty until it takes work [s]; those on duty at
                time 0 are ready, and so is one that is called back while it still finishes what it had in hand
     batch      how many each serves at once; one unless given
+    nodes      on how many they live, each with as many neighbours as they go: a broker sees the nodes
+    prefetch   messages that a broker pushes to a node, per worker of it, before it acknowledges one; those in service
+               are among them, unless they are acknowledged as their service starts
+    time_limit  a service that takes longer is ended then, with an error, beside a broker [s]
     """
 
     count: int = Field(default=1, ge=1, le=WORKERS)
@@ -54,6 +59,9 @@ class Workers(Model):
     autoscale: Autoscale | None = None
     start_up: TimeLaw | None = None
     batch: Batch | None = None
+    nodes: int = Field(default=1, ge=1, le=WORKERS)
+    time_limit: Time | None = None
+    prefetch: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["unlimited"] = 1
 
     @model_validator(mode="after")
     def _fits(self) -> Workers:
@@ -68,9 +76,17 @@ class Workers(Model):
             check(called, "start_up", law.plain(), "has no meaning without shifts or autoscale")
             check(not isinstance(law, Linear), "start_up", "linear", "must be a random law, not columns of a trace")
             check(law.average < math.inf, "start_up", law.average, "must have a finite mean")
+        check(self.nodes <= self.count, "nodes", self.nodes, f"must be at most the count of workers, {self.count}")
+        limit = self.time_limit
+        check(limit is None or limit > 0, "time_limit", limit, "must be above 0")
         comes = self.varies and self.batch is not None
         check(not comes, "batch", "a batch", "must not be given beside failures, shifts or autoscale")
         return self
+
+    @property
+    def firsts(self) -> list[int]:
+        """The first worker of each node, and how many workers there are."""
+        return [node * self.count // self.nodes for node in range(self.nodes + 1)]
 
     @property
     def enough(self) -> int:

@@ -9,8 +9,8 @@ from backwater.components.batch import ready, together
 from backwater.components.workers import service_end
 from backwater.engines.compiled import calendar, queue
 from backwater.engines.compiled.world import NONE, READING, SERVING
+from backwater.gauges import change
 from backwater.jit import inner
-from backwater.measure import change
 from backwater.outcome import BUSY, WORKING
 
 

@@ -8,9 +8,9 @@ from backwater import order
 from backwater.components.notify import poll_delay
 from backwater.engines.compiled import calendar, gates, producer, timeouts
 from backwater.engines.compiled.outside import LET_IN
+from backwater.gauges import change
 from backwater.jit import inner
-from backwater.measure import change
-from backwater.outcome import DROPPED, UNHEARD
+from backwater.outcome import DEAD, DROPPED, LOST, UNHEARD
 
 
 @inner
@@ -36,7 +36,8 @@ def goes_on(world, slot, result):  # type: ignore[no-untyped-def]
         go_on(world, slot)
         return True
     every = world.senders[job.source].poll
-    if every != every or not job.heard or result == DROPPED:
+    gone = result in (LOST, DEAD)
+    if every != every or not job.heard or result == DROPPED or gone:
         return False
     job.verdict = result
     change(world.books, now, UNHEARD, job.job_class, 1.0)

@@ -19,6 +19,7 @@ from backwater.engines.compiled import (
     limiter,
     outside,
     producer,
+    publish,
     queue,
     timeouts,
     workers,
@@ -26,9 +27,22 @@ from backwater.engines.compiled import (
 from backwater.engines.compiled.layout import CANCEL, LEAVE
 from backwater.engines.compiled.world import DROPPED as VANISHED
 from backwater.engines.compiled.world import IN_LINE, NONE, OUTSIDE, PAUSES, READING, SERVING, WAITING
+from backwater.gauges import change
 from backwater.jit import inlined, inner
-from backwater.measure import change
-from backwater.outcome import BACKOFF, COMPLETED, DROPPED, FAILED, JOB_COMPLETED, JOB_DROPPED, JOB_GAVE_UP, REJECTED
+from backwater.outcome import (
+    BACKOFF,
+    COMPLETED,
+    DEAD,
+    DROPPED,
+    FAILED,
+    JOB_COMPLETED,
+    JOB_DEAD_LETTERED,
+    JOB_DROPPED,
+    JOB_GAVE_UP,
+    JOB_LOST,
+    LOST,
+    REJECTED,
+)
 from backwater.rules import FRAME
 
 # What a client learns when its patience ends, with an attempt or with the job, or when it was not let go.
@@ -68,6 +82,8 @@ def _send(world, slot):  # type: ignore[no-untyped-def]
     if world.senders[job.source].gated and job.hedges == 0 and not gates.let(world, job):
         ledger.reject(world, job, 1)
         return WITHHELD
+    if plan.broker:
+        return publish.send(world, slot)
     if plan.admission != NONE and not door.admits(world, job):
         ledger.reject(world, job, 0)
         return REJECTED
@@ -109,6 +125,8 @@ def learn(world, slot, result, polled):  # type: ignore[no-untyped-def]
     elif result != EXPIRED and sender.gated and not job.heard:
         gates.hear(world, job, result == COMPLETED, False)
     if pause >= 0.0:
+        if world.plan[0].broker:
+            pause = publish.pause(world, job, pause, result)
         job.backing_off, job.heard = PAUSES, 0
         now = world.state[0].now
         change(world.books, now, BACKOFF, job.job_class, 1.0)
@@ -116,9 +134,21 @@ def learn(world, slot, result, polled):  # type: ignore[no-untyped-def]
         return
     timeouts.unlimit(world, job)
     blocked = job.released != job.released
-    ledger.end(world, slot, JOB_COMPLETED if result == COMPLETED else JOB_DROPPED if result == DROPPED else JOB_GAVE_UP)
+    ledger.end(world, slot, _outcome(result))
     if blocked and world.senders[job.source].clients:
         producer.think(world, job.source, job.row, job.number, 0)
+
+
+@inlined
+def _outcome(result):  # type: ignore[no-untyped-def]
+    """What becomes of a job whose client has learnt the last of it."""
+    if result == COMPLETED:
+        return JOB_COMPLETED
+    if result == DROPPED:
+        return JOB_DROPPED
+    if result == LOST:
+        return JOB_LOST
+    return JOB_DEAD_LETTERED if result == DEAD else JOB_GAVE_UP
 
 
 @inlined
@@ -260,7 +290,7 @@ def _withdraw(world, slot, how):  # type: ignore[no-untyped-def]
     """Write down an attempt that vanished, or take a waiting one from the queue where ``how`` says so."""
     attempt = world.attempts[slot]
     if attempt.where == VANISHED:
-        ledger.close(world, slot, DROPPED, attempt.ended)
+        ledger.close(world, slot, ledger.fate(world, slot), attempt.ended)
     elif attempt.where == OUTSIDE:
         queue.leave_outside(world, slot)
     elif attempt.where == WAITING and how != LEAVE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from backwater import order
 from backwater.components.faults import struck
 from backwater.engines.compiled import calendar
-from backwater.engines.compiled.layout import DISK_SLOW, ERRORS, WORKERS_SLOW
+from backwater.engines.compiled.layout import DISK_SLOW, ERRORS, WORKERS_CRASH, WORKERS_SLOW
 from backwater.jit import compiled, inner
 
 
@@ -26,7 +26,8 @@ def bear(world, worker):  # type: ignore[no-untyped-def]
     pace, off, count = 1.0, 0, world.state[0].called
     for index in range(len(world.faults)):
         fault = world.faults[index]
-        if fault.on and fault.kind <= WORKERS_SLOW and struck(worker, count, fault.share):
+        on_workers = fault.kind <= WORKERS_SLOW or fault.kind == WORKERS_CRASH
+        if fault.on and on_workers and struck(worker, count, fault.share):
             if fault.kind == WORKERS_SLOW:
                 pace /= fault.factor
             else:

@@ -8,8 +8,8 @@ from backwater import order, random
 from backwater.components.budget import ERROR
 from backwater.engines.compiled import calendar, gates
 from backwater.engines.compiled.world import NONE
+from backwater.gauges import change
 from backwater.jit import inner
-from backwater.measure import change
 from backwater.outcome import COMPLETED, HEDGING
 from backwater.quantile import quantile
 

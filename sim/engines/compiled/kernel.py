@@ -9,9 +9,12 @@ import numpy as np
 from backwater import order
 from backwater.engines.compiled import (
     batch,
+    broker,
     calendar,
     callers,
     client,
+    crash,
+    deliver,
     faults,
     hedges,
     ledger,
@@ -25,9 +28,9 @@ from backwater.engines.compiled import (
 )
 from backwater.engines.compiled.world import DROPPED as VANISHED
 from backwater.engines.compiled.world import FREE, IN_CALENDAR, NONE, PAUSES, READING, SERVING
+from backwater.gauges import cross
 from backwater.jit import allocating, compiled, compiled_in, inlined, inner, kernel
-from backwater.measure import cross
-from backwater.outcome import COMPLETED, DROPPED, REJECTED, UNFINISHED
+from backwater.outcome import COMPLETED, PREFETCHED, REJECTED, UNACKED, UNFINISHED
 
 # Why a kernel returns: nothing is left to happen, the next event is too late, its share of events is done, room is
 # needed, a trace needs its next pass.
@@ -37,14 +40,17 @@ ENDED, LATER, PAUSED, ROOM, PASS = range(5)
 @inner
 def compact(world):  # type: ignore[no-untyped-def]
     """Drop the events that have lost their meaning."""
-    its, size = world.calendar, 0
+    its, size, state = world.calendar, 0, world.state[0]
+    if state.hole:  # a broker hands out after an event, whose place may not have been taken yet
+        state.hole = 0
+        calendar.pop(its)
     for at in range(its.size[0]):
         event, kept = its.events[at], its.events[size]
         if _holds(world, event.when, event.key, event.ref):
             kept.when, kept.key, kept.ref = event.when, event.key, event.ref
             size += 1
     its.size[0] = size
-    world.state[0].stale = 0
+    state.stale = 0
     calendar.heapify(its)
 
 
@@ -54,6 +60,8 @@ def _holds(world, when, key, ref):  # type: ignore[no-untyped-def]
     rank, slot = key >> order.RANK_SHIFT, calendar.slot_of(ref)
     if ref < 0 or rank in (order.FAULT, order.POLL, order.ARRIVAL, order.LINGER):
         return True
+    if rank in (order.DELIVERY, order.BROKER):
+        return broker.holds(world, when, key, ref)
     if rank == order.STAFF:
         return staff.holds(world, key, ref)
     if world.plan[0].batch and rank <= order.BATCH:
@@ -84,7 +92,17 @@ def spare(world):  # type: ignore[no-untyped-def]
     plan, state = world.plan[0], world.state[0]
     # Each one that is evicted may back off, and move the time of the first in the line for tokens. A worker that is
     # back takes one, or a batch, whose service may then go on at another speed.
-    return plan.spare + plan.spare_each * (state.waiting + state.outside)
+    more = plan.spare + plan.spare_each * (state.waiting + state.outside)
+    if plan.spare_held:
+        more += plan.spare_held * (world.hub[0].kept + int(world.books.gauges[PREFETCHED].value))
+    return more
+
+
+@compiled_in
+def reserve(world):  # type: ignore[no-untyped-def]
+    """For how many deliveries one event may need a slot: those that a crash takes back end after their heirs begin."""
+    plan = world.plan[0]
+    return plan.reserve + (int(world.books.gauges[UNACKED].value) if plan.spare_held else 0)
 
 
 @inner
@@ -97,9 +115,9 @@ def _fit(world):  # type: ignore[no-untyped-def]
         room = len(its.events) - its.size[0]
     if plan.records:
         room = min(room, len(world.job_rows) - max(state.attempt_rows, state.job_rows))
-    if plan.spare_each:
-        return min(state.free_jobs, state.free_attempts, room >= more, 1)
-    return min(state.free_jobs, state.free_attempts, room // more)
+    if plan.spare_each or plan.floods:
+        return min(state.free_jobs, max(state.free_attempts - reserve(world), 0), room >= more, 1)
+    return min(state.free_jobs, max(state.free_attempts - plan.reserve, 0), room // more)
 
 
 @inner
@@ -148,6 +166,9 @@ def _seldom(world, when, key, ref):  # type: ignore[no-untyped-def]
     rank, slot = key >> order.RANK_SHIFT, calendar.slot_of(ref)
     if rank == order.FAULT:
         faults.change(world, ref)
+        if world.plan[0].broker:
+            count = len(world.faults)
+            crash.fault(world, ref % count, ref >= count)
         if world.plan[0].retimes:
             staff.judge(world)
     elif rank == order.STAFF:
@@ -156,6 +177,8 @@ def _seldom(world, when, key, ref):  # type: ignore[no-untyped-def]
         return producer.think_over(world, ref), NONE, COMPLETED
     elif rank == order.POLL:
         return NONE, slot, callers.poll(world, slot)
+    elif rank in (order.DELIVERY, order.BROKER):
+        broker.happen(world, when, key, ref)
     elif rank == order.LINGER:
         workers.has_lingered(world)
     elif world.plan[0].batch and rank <= order.BATCH:
@@ -195,11 +218,45 @@ def _end_event(world):  # type: ignore[no-untyped-def]
         producer.go_on(world)
 
 
+@inner
+def _hands_out(world):  # type: ignore[no-untyped-def]
+    """A broker hands out what is ready, once the whole backlog has been sent; False where there is no room for that."""
+    plan, hub = world.plan[0], world.hub[0]
+    if world.sources[plan.sources].number < plan.backlog:
+        return True
+    while hub.wakes:
+        if plan.floods and _fit(world) < 1:
+            return False
+        broker.hand_out(world)
+        told, result = _next_evicted(world)
+        while told != NONE:
+            client.learn(world, told, result, False)
+            told, result = _next_evicted(world)
+        _end_event(world)
+    return True
+
+
+@inlined
+def _complete(world, when, ref):  # type: ignore[no-untyped-def]
+    """A service ends, if that still means something: the job whose client has its answer, or NONE; what that learns."""
+    slot = calendar.slot_of(ref)
+    attempt = world.attempts[slot]
+    due = attempt.ref == ref and workers.is_due(world, attempt, when)
+    if due and not world.plan[0].broker:
+        return workers.complete(world, slot)
+    if due and attempt.where == SERVING:
+        return deliver.complete(world, slot)
+    world.state[0].stale -= 1
+    return NONE, COMPLETED
+
+
 @kernel
 def run(world, until, events):  # type: ignore[no-untyped-def]
     """Let at most so many events happen, none after ``until`` [s]. Returns why it stopped."""
     plan, state, arrivals, later = world.plan[0], world.state[0], world.arrivals, world.calendar
     fit = 0
+    if plan.broker and not _hands_out(world):
+        return ROOM
     for _ in range(events):
         if state.hole:
             state.hole = 0
@@ -223,11 +280,7 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
             key, ref = later.events[0].key, later.events[0].ref
             rank, slot = key >> order.RANK_SHIFT, calendar.slot_of(ref)
             if rank == order.COMPLETION:
-                attempt = world.attempts[slot]
-                if attempt.ref == ref and workers.is_due(world, attempt, later.events[0].when):
-                    told, result = workers.complete(world, slot)
-                else:
-                    state.stale -= 1
+                told, result = _complete(world, later.events[0].when, ref)
             elif rank == order.RETRY:
                 if world.jobs[slot].ref == ref and world.jobs[slot].backing_off == PAUSES:
                     client.resume(world, slot)
@@ -253,6 +306,8 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
         _end_event(world)
         if state.arrived >= plan.arrivals:
             return ENDED
+        if plan.broker and not _hands_out(world):
+            return ROOM
         if state.refill != NONE:
             return PASS
     return PAUSED
@@ -273,6 +328,7 @@ def leave(world, attempts, jobs):  # type: ignore[no-untyped-def]
     for slot in attempts:
         attempt = world.attempts[slot]
         vanished = attempt.where == VANISHED
-        ledger.close(world, slot, DROPPED if vanished else UNFINISHED, attempt.ended if vanished else state.now)
+        result = ledger.fate(world, slot) if vanished else UNFINISHED
+        ledger.close(world, slot, result, attempt.ended if vanished else state.now)
     for slot in jobs:
         ledger.leave(world, slot)

@@ -16,6 +16,7 @@ import numpy as np
 from backwater import random
 from backwater.components.admission import Dagor, memory_of, params_of
 from backwater.components.batch import TIMES
+from backwater.components.broker import CRASHES
 from backwater.components.closed import Closed
 from backwater.components.faults import paces
 from backwater.components.notify import Poll
@@ -25,6 +26,7 @@ from backwater.components.steady import MODULATED
 from backwater.components.trace import Trace
 from backwater.components.workers import Workers
 from backwater.distributions import Law, Linear
+from backwater.engines.compiled.protocol import protocol
 from backwater.engines.compiled.world import FAULT, NONE, Array, Records
 from backwater.measure import alone
 from backwater.quantile import CONSTANT
@@ -32,7 +34,7 @@ from backwater.rules import Rule
 from backwater.run import Run
 from backwater.scenario import Producer, Scenario
 
-FIFO, LIFO, ADAPTIVE_LIFO, PRIORITY, RANDOM, EDF, SJF, FAIR, OWN = range(9)
+FIFO, LIFO, ADAPTIVE_LIFO, PRIORITY, RANDOM, EDF, SJF, FAIR, OWN, GROUPED = range(10)
 DISCIPLINES = {
     "fifo": FIFO, "lifo": LIFO, "adaptive_lifo": ADAPTIVE_LIFO, "priority": PRIORITY, "random": RANDOM, "edf": EDF,
     "sjf": SJF, "fair": FAIR,
@@ -41,15 +43,18 @@ REJECT, DROP_OLDEST, SHED_OLDEST, BLOCK = range(4)
 OVERFLOWS = {"reject": REJECT, "drop_oldest": DROP_OLDEST, "shed_oldest": SHED_OLDEST, "block": BLOCK}
 NEVER, AT_START, AT_ARRIVAL, NOW = range(4)
 SLOWDOWNS = {"start": AT_START, "arrival": AT_ARRIVAL, "now": NOW}
-WORKERS_DOWN, WORKERS_SLOW, DISK_SLOW, ERRORS, LOAD = range(5)
+WORKERS_DOWN, WORKERS_SLOW, DISK_SLOW, ERRORS, LOAD, WORKERS_CRASH, BROKER_DOWN = range(7)
 FAULTS = {
     "workers_down": WORKERS_DOWN, "workers_slow": WORKERS_SLOW, "disk_slow": DISK_SLOW, "errors": ERRORS, "load": LOAD,
+    "workers_crash": WORKERS_CRASH, "broker_down": BROKER_DOWN,
 }  # fmt: skip
 PAUSE, FINISH, RESTART = range(3)
 IN_HAND = {"pause": PAUSE, "finish": FINISH, "restart": RESTART}
 LEAVE, CANCEL_WAITING, CANCEL = range(3)
 ON_TIMEOUT = {"leave": LEAVE, "cancel_waiting": CANCEL_WAITING, "cancel": CANCEL}
 
+FEW = 1024  # messages that may be handed out in one event, for which room is kept
+HAND = 16  # events that handing out one answer may add at most, beside two for each message in it
 SPARE = 5  # jobs, attempts, rows, events that one event may add at most, beside what the plan says
 #: The queue, the workers and the run. evicts: whether the oldest may have to yield; blocks: or whether the producer
 #: waits; once: one demand per job; retimes: whether a service may go on at another speed, or workers come and go;
@@ -62,7 +67,10 @@ SPARE = 5  # jobs, attempts, rows, events that one event may add at most, beside
 #: ``numbers``, the autoscaler's memory at autoscale_at in ``gates``; hedges: of one call, at most; limited: whether
 #: any client has a limiter; batch: how many a worker serves at once, 0 without batches; least, linger, together,
 #: overhead: see there; spare: how many jobs, attempts, rows or events one event may add, spare_each: and for each that
-#: may be evicted in it.
+#: may be evicted in it; broker: whether there is one; spare_held: what a crash may add for each message that it holds;
+#: reserve: deliveries for which one event other than a crash may need a slot; passes: a message may go to a node
+#: without a look at the queue; floods: more of them may do so in one event than room is kept for;
+#: lists: somebody may look through what the broker holds.
 PLAN = np.dtype([
     ("seed", "u8"), ("replication", "i8"), ("sources", "i8"), ("most_classes", "i8"), ("once", "i8"), ("sized", "i8"),
     ("bounded", "i8"), ("evicts", "i8"), ("blocks", "i8"), ("discipline", "i8"), ("overflow", "i8"),
@@ -75,7 +83,8 @@ PLAN = np.dtype([
     ("start_up", "i8"), ("shifts", "i8"), ("shifts_stop", "i8"), ("autoscale", "i8"), ("autoscale_at", "i8"),
     ("batch", "i8"), ("least", "i8"), ("linger", "f8"), ("together", "i8"), ("overhead", "f8"),
     ("arrivals", "i8"), ("backlog", "i8"), ("records", "i8"), ("hedges", "i8"), ("limited", "i8"),
-    ("spare", "i8"), ("spare_each", "i8"),
+    ("spare", "i8"), ("spare_each", "i8"), ("broker", "i8"), ("spare_held", "i8"), ("reserve", "i8"),
+    ("passes", "i8"), ("floods", "i8"), ("lists", "i8"),
 ])  # fmt: skip
 #: A source and its client. plan .. plan_stop: its plan of arrivals; classes: how many it sends; patience: where the
 #: law begins; constant: patience that is always the same [s]; policy: of retries; expires: it has a timeout of any
@@ -100,10 +109,10 @@ SENDER = np.dtype([
     ("own_at", "i8"), ("own_proxy_at", "i8"), ("waits", "i8"), ("guarded", "i8"),
 ])  # fmt: skip
 #: A class as a source sends it. share: cumulative; level: of priority, among those that there are; service, size: where
-#: the law begins; *_column: where its value for each row of a trace is.
+#: the law begins; *_column: where its value for each row of a trace is; delay: where the law of its ETA begins.
 KIND = np.dtype([
     ("share", "f8"), ("job_class", "i8"), ("level", "i8"), ("service", "i8"), ("service_column", "i8"),
-    ("size", "i8"), ("size_column", "i8"), ("weight", "f8"), ("priority", "i8"),
+    ("size", "i8"), ("size_column", "i8"), ("weight", "f8"), ("priority", "i8"), ("delay", "i8"),
 ])  # fmt: skip
 
 
@@ -120,6 +129,7 @@ class Layout(NamedTuple):
     numbers: Array
     faults: Records
     gates: Array
+    protocol: Records
     levels: int
     own: dict[int, Rule]
 
@@ -188,10 +198,37 @@ def _made(scenario: Scenario) -> Layout:
     gates = np.concatenate([gates, *frames])
     plan["paces"] = numbers.add(load)
     plan["paces_stop"] = plan["paces"] + len(load)
+    promises = protocol(scenario.broker, scenario.workers, numbers.add)
     flat = np.concatenate(numbers.parts) if numbers.parts else np.zeros(1)
     plan["spare"] = SPARE + 2 * plan["hedges"] + plan["batch"] + 2 * plan["workers"] * plan["retimes"]
     plan["spare_each"] = (1 + plan["limited"]) * (plan["evicts"] | plan["picky"])
-    return Layout(plan, senders, kinds, flat, _faults(scenario), gates, max(len(levels), len(scenario.jobs)), own)
+    groups = _brokered(plan[0], scenario)
+    most_levels = max(len(levels), len(scenario.jobs), groups)
+    return Layout(plan, senders, kinds, flat, _faults(scenario), gates, promises, most_levels, own)
+
+
+def _brokered(plan: np.void, scenario: Scenario) -> int:
+    """What a broker changes in the plan; how many groups it has."""
+    broker = scenario.broker
+    if broker is None:
+        return 0
+    plan["broker"], plan["reserve"] = 1, 2 + scenario.workers.count
+    plan["picky"] |= broker.retention is not None
+    crashes = any(fault.kind in CRASHES for fault in scenario.faults)
+    plan["spare_held"], plan["lists"] = 2 * crashes, crashes or broker.acked_by == "any"
+    plan["spare_each"] |= 2 * crashes | plan["picky"]
+    plan["spare"] += 0 if broker.send is None else 2 * broker.send.size
+    plan["spare"] += HAND + 2 * (1 if broker.poll is None else broker.poll.batch) + scenario.workers.nodes
+    if broker.groups is not None:
+        plan["discipline"] = GROUPED
+    plain = plan["discipline"] <= LIFO and plan["admission"] == NONE and plan["slowdown"] == NEVER
+    plan["passes"] = plain and broker.poll is None and math.isinf(plan["limit"]) and plan["backlog"] == 0
+    each = math.inf if scenario.workers.prefetch == "unlimited" else scenario.workers.prefetch
+    credit = each * scenario.workers.count
+    handed = credit if broker.poll is None else broker.poll.batch * scenario.workers.nodes
+    plan["floods"] = handed > FEW
+    plan["spare"] += 0 if plan["floods"] else 3 * handed
+    return broker.groups or 0
 
 
 def _gates(senders: Records, producers: list[Producer], numbers: _Numbers) -> Array:
@@ -314,6 +351,7 @@ def _fill_kind(
     record["weight"], record["priority"] = job.weight, job.priority
     record["service"], record["service_column"] = numbers.law(scenario.service_law(index), producer.source)
     record["size"], record["size_column"] = numbers.law(job.size, producer.source)
+    record["delay"], _ = numbers.law(job.delay, producer.source)
 
 
 def _plan(scenario: Scenario, most_classes: int) -> Records:
@@ -327,7 +365,8 @@ def _plan(scenario: Scenario, most_classes: int) -> Records:
     record["bounded"] = not math.isinf(min(capacity, capacity_bytes))
     record["discipline"] = OWN if isinstance(queue.discipline, Own) else DISCIPLINES[queue.discipline]
     record["overflow"] = OVERFLOWS[queue.overflow]
-    record["blocks"] = record["bounded"] and queue.overflow == "block"
+    mark = None if scenario.broker is None else scenario.broker.watermark
+    record["blocks"] = (record["bounded"] and queue.overflow == "block") or (mark is not None and mark.full == "block")
     record["evicts"] = record["bounded"] and queue.overflow in ("drop_oldest", "shed_oldest")
     record["backlog"], record["standing"] = queue.backlog, queue.standing
     record["retry_after"] = queue.retry_after or 0.0
@@ -338,7 +377,7 @@ def _plan(scenario: Scenario, most_classes: int) -> Records:
         record["slowdown"] = SLOWDOWNS[slowdown.at]
         record["slow_above"], record["slow_factor"] = slowdown.above, slowdown.factor
     record["workers"], record["skips"] = scenario.workers.most, scenario.workers.abandoned == "skip"
-    paces = any(part.kind in ("workers_down", "workers_slow") for part in scenario.faults)
+    paces = any(part.kind in ("workers_down", "workers_slow", "workers_crash") for part in scenario.faults)
     record["retimes"] = paces or record["slowdown"] == NOW or scenario.workers.varies
     record["least"], batch = scenario.workers.enough, scenario.workers.batch
     if batch is not None:

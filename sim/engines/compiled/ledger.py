@@ -6,9 +6,10 @@ import math
 
 from backwater.engines.compiled.calendar import new_ref
 from backwater.engines.compiled.world import FREE, NONE
+from backwater.gauges import change
 from backwater.jit import inlined, inner
-from backwater.measure import change, fold_attempt, fold_job, fold_outside, fold_rejected
-from backwater.outcome import ALIVE, JOB_UNFINISHED, REJECTED
+from backwater.measure import fold_attempt, fold_job, fold_outside, fold_rejected
+from backwater.outcome import ALIVE, DROPPED, JOB_UNFINISHED, LOST, REJECTED
 
 
 @inner
@@ -24,6 +25,7 @@ def _keep_attempt(world, job, attempt, served, result, ended):  # type: ignore[n
         attempt.disk, job.size, attempt.timed_out, served, result, 0
     )  # fmt: skip
     row.hedge, row.superseded = attempt.hedge > 0, attempt.superseded
+    row.delivery, row.delivered, row.returned = attempt.delivery, attempt.delivered, attempt.returned
 
 
 @inlined
@@ -41,7 +43,7 @@ def _write_job(world, job, result):  # type: ignore[no-untyped-def]
 def reject(world, job, withheld):  # type: ignore[no-untyped-def]
     """The job's present attempt is turned away, now, or not even let go; it never had a slot."""
     now = world.state[0].now
-    fold_rejected(world.books, job, now, withheld, job.hedges)
+    fold_rejected(world.books, job, now, now, withheld, job.hedges)
     if world.plan[0].records:
         attempt = world.turned_away[0]
         attempt.number, attempt.sent, attempt.hedge = job.attempts, now, job.hedges
@@ -83,6 +85,20 @@ def close(world, slot, result, ended):  # type: ignore[no-untyped-def]
         _forget(world, slot, 0, result, ended)
 
 
+@inner
+def refuse(world, slot):  # type: ignore[no-untyped-def]
+    """Write down an attempt that a broker turned away, and free its slot."""
+    attempt, now = world.attempts[slot], world.state[0].now
+    fold_rejected(world.books, world.jobs[attempt.job], attempt.sent, now, 0, attempt.hedge)
+    _forget(world, slot, 0, REJECTED, now)
+
+
+@inner
+def fate(world, slot):  # type: ignore[no-untyped-def]
+    """How an attempt ended of which its client does not know yet."""
+    return LOST if world.plan[0].broker and world.messages[slot].lost else DROPPED
+
+
 @inlined
 def _free(world, slot):  # type: ignore[no-untyped-def]
     state, job = world.state[0], world.jobs[slot]
@@ -105,9 +121,29 @@ def new_attempt(world, of):  # type: ignore[no-untyped-def]
     attempt.taken = attempt.started = math.nan
     attempt.disk, attempt.factor, attempt.demand = 0.0, 1.0, job.demand
     attempt.sibling, attempt.hedge, attempt.superseded = job.attempt, job.hedges, 0
+    attempt.delivered, attempt.delivery, attempt.returned = math.nan, 1, 0
     job.attempt = slot
     job.attempts_left += 1
     return slot
+
+
+@inner
+def next_delivery(world, slot):  # type: ignore[no-untyped-def]
+    """A slot for the next delivery of a message that its broker took back; its client does not wait for it yet."""
+    state, old = world.state[0], world.attempts[slot]
+    new = state.free_attempt
+    attempt = world.attempts[new]
+    state.free_attempt = attempt.newer
+    state.free_attempts -= 1
+    attempt.ref, attempt.job, attempt.number = new_ref(state, new), old.job, old.number
+    attempt.wanted, attempt.worker, attempt.spilled, attempt.timed_out, attempt.listed = 0, NONE, 0, 0, 0
+    attempt.sent, attempt.accepted = old.sent, math.nan
+    attempt.taken = attempt.started = attempt.delivered = math.nan
+    attempt.disk, attempt.factor, attempt.demand = 0.0, 1.0, old.demand
+    attempt.sibling, attempt.hedge, attempt.superseded = NONE, 0, 0
+    attempt.delivery, attempt.returned = old.delivery + 1, 0
+    world.jobs[old.job].attempts_left += 1
+    return new
 
 
 @inlined

@@ -6,8 +6,8 @@ from backwater import order
 from backwater.components import limiter as rules
 from backwater.engines.compiled import calendar
 from backwater.engines.compiled.world import GRANTED, IN_LINE, NONE
+from backwater.gauges import change
 from backwater.jit import inner
-from backwater.measure import change
 from backwater.outcome import BACKOFF
 
 

@@ -5,10 +5,12 @@ Levels of priority, a level for each class, a heap by rank, or places by chance.
 
 from __future__ import annotations
 
+import math
+
 from backwater import random
 from backwater.components import own
 from backwater.components.queue import pick, stands, start_tag
-from backwater.engines.compiled.layout import ADAPTIVE_LIFO, EDF, FAIR, OWN, PRIORITY, RANDOM
+from backwater.engines.compiled.layout import ADAPTIVE_LIFO, EDF, FAIR, GROUPED, OWN, PRIORITY, RANDOM
 from backwater.engines.compiled.world import NONE
 from backwater.jit import inlined, inner
 from backwater.rules import FRAME
@@ -129,10 +131,101 @@ def _own_rank(world, attempt, job):  # type: ignore[no-untyped-def]
 
 
 @inner
+def group(world, job):  # type: ignore[no-untyped-def]
+    """To which group of a broker's a job belongs."""
+    plan = world.plan[0]
+    u = random.uniform(plan.seed, plan.replication, job.source, job.number, random.GROUP, 0)
+    return pick(u, world.protocol[0].groups)
+
+
+@inner
+def _show_head(world, slot):  # type: ignore[no-untyped-def]
+    """The first of a group may be taken."""
+    hub = world.hub[0]
+    hub.heads += 1
+    _rise(world, hub.heads - 1, slot)
+
+
+@inner
+def _hide_head(world, slot):  # type: ignore[no-untyped-def]
+    hub, place = world.hub[0], world.attempts[slot].before
+    hub.heads -= 1
+    last = world.line[hub.heads]
+    if last != slot:
+        if _before(world, last, slot):
+            _rise(world, place, last)
+        else:
+            _sink(world, place, hub.heads, last)
+
+
+@inner
+def lock(world, which):  # type: ignore[no-untyped-def]
+    """One of a group is out."""
+    its = world.levels[which]
+    if not its.locked and its.first != NONE:
+        _hide_head(world, its.first)
+    its.locked = 1
+
+
+@inner
+def unlock(world, which):  # type: ignore[no-untyped-def]
+    """None of a group is out any more."""
+    its = world.levels[which]
+    if its.locked and its.first != NONE:
+        _show_head(world, its.first)
+    its.locked = 0
+
+
+@inner
+def _join_group(world, slot):  # type: ignore[no-untyped-def]
+    """A message waits behind those of its group; one that came back stands before all that never were out."""
+    state, attempt, its = world.state[0], world.attempts[slot], world.messages[slot]
+    level, back = world.levels[its.group], attempt.delivery > 1 and world.protocol[0].front
+    state.turns += 1
+    attempt.rank, attempt.turn = its.stored if back else math.inf, state.turns
+    before = level.last
+    while before != NONE and _before(world, slot, before):
+        before = world.messages[before].before
+    after = level.first if before == NONE else world.messages[before].after
+    its.before, its.after = before, after
+    if after == NONE:
+        level.last = slot
+    else:
+        world.messages[after].before = slot
+    if before == NONE:
+        if not level.locked and after != NONE:
+            _hide_head(world, after)
+        level.first = slot
+        if not level.locked:
+            _show_head(world, slot)
+    else:
+        world.messages[before].after = slot
+
+
+@inner
+def _leave_group(world, slot):  # type: ignore[no-untyped-def]
+    its, level = world.messages[slot], world.levels[world.messages[slot].group]
+    if its.after == NONE:
+        level.last = its.before
+    else:
+        world.messages[its.after].before = its.before
+    if its.before != NONE:
+        world.messages[its.before].after = its.after
+        return
+    level.first = its.after
+    if not level.locked:
+        _hide_head(world, slot)
+        if its.after != NONE:
+            _show_head(world, its.after)
+
+
+@inner
 def join(world, slot):  # type: ignore[no-untyped-def]
     """An attempt has been accepted; it is among those that wait."""
     plan, state, attempt = world.plan[0], world.state[0], world.attempts[slot]
-    if plan.discipline == PRIORITY:
+    if plan.discipline == GROUPED:
+        _join_group(world, slot)
+    elif plan.discipline == PRIORITY:
         _join_level(world, slot, world.kinds[world.jobs[attempt.job].kind].level)
     elif plan.discipline == FAIR:
         _join_class(world, slot)
@@ -148,7 +241,9 @@ def join(world, slot):  # type: ignore[no-untyped-def]
 def leave(world, slot):  # type: ignore[no-untyped-def]
     """An attempt is no longer among those that wait."""
     plan, attempt, size = world.plan[0], world.attempts[slot], world.state[0].waiting
-    if plan.discipline == PRIORITY:
+    if plan.discipline == GROUPED:
+        _leave_group(world, slot)
+    elif plan.discipline == PRIORITY:
         _leave_level(world, attempt, world.kinds[world.jobs[attempt.job].kind].level)
     elif plan.discipline == FAIR:
         _leave_level(world, attempt, world.jobs[attempt.job].job_class)
@@ -169,6 +264,8 @@ def first(world):  # type: ignore[no-untyped-def]
     plan, state = world.plan[0], world.state[0]
     if plan.discipline == ADAPTIVE_LIFO:
         return state.newest if stands(state.emptied, state.now, plan.standing) else state.oldest
+    if plan.discipline == GROUPED:
+        return world.line[0] if world.hub[0].heads > 0 else NONE
     if plan.discipline == PRIORITY:
         level = 0
         while world.levels[level].first == NONE:

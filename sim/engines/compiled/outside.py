@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from backwater.engines.compiled.world import NONE, OUTSIDE
+from backwater.gauges import change
 from backwater.jit import inner
-from backwater.measure import change
 from backwater.outcome import OUTSIDE as HELD
 
 LET_IN = -5  # what a client learns that goes on once its job is accepted

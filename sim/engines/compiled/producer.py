@@ -11,8 +11,8 @@ from backwater.components.flow import next_unsteady, pace_at
 from backwater.components.steady import draw_gaps, next_arrival
 from backwater.engines.compiled import calendar, ledger, timeouts
 from backwater.engines.compiled.world import AHEAD
+from backwater.gauges import change
 from backwater.jit import compiled, inlined, inner
-from backwater.measure import change
 from backwater.outcome import ALIVE
 from backwater.quantile import fill, quantile
 

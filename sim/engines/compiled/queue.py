@@ -6,12 +6,12 @@ import numpy as np
 
 from backwater.components.memory import disk_wait, fits, slowed
 from backwater.components.queue import has_room
-from backwater.engines.compiled import door, hedges, ledger, lines, outside, timeouts
+from backwater.engines.compiled import door, hedges, ledger, lines, outside, store, timeouts
 from backwater.engines.compiled.layout import AT_ARRIVAL, AT_START, FAIR, FIFO, LIFO, SHED_OLDEST
 from backwater.engines.compiled.world import DROPPED as VANISHED
 from backwater.engines.compiled.world import NONE, WAITING
+from backwater.gauges import change
 from backwater.jit import inlined, inner
-from backwater.measure import change
 from backwater.outcome import CANCELLED, DISK, DROPPED, MEMORY, REJECTED
 from backwater.outcome import WAITING as WAIT
 
@@ -23,7 +23,7 @@ def _room(world, size):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _yield_oldest(world, size):  # type: ignore[no-untyped-def]
+def yield_oldest(world, size):  # type: ignore[no-untyped-def]
     """The oldest leave until there is room; False where not even an empty queue has room."""
     plan = world.plan[0]
     if not has_room(0, 0.0, size, plan.capacity, plan.capacity_bytes):
@@ -39,7 +39,7 @@ def make_room(world, size):  # type: ignore[no-untyped-def]
     plan = world.plan[0]
     if not plan.bounded or (_room(world, size) and world.state[0].outside == 0):
         return True
-    return plan.evicts and _yield_oldest(world, size)
+    return plan.evicts and yield_oldest(world, size)
 
 
 @inner
@@ -60,6 +60,8 @@ def _evict(world, slot, result):  # type: ignore[no-untyped-def]
     state, attempt = world.state[0], world.attempts[slot]
     job = world.jobs[attempt.job]
     remove(world, slot, False)
+    if world.plan[0].broker:
+        store.forget(world, slot)
     if result == DROPPED and attempt.wanted and world.senders[job.source].expires:
         attempt.where, attempt.ended = VANISHED, state.now
         return  # its client does not know, waits until its timeout, and closes the row then
@@ -143,8 +145,12 @@ def _next_kept(world):  # type: ignore[no-untyped-def]
     plan, state = world.plan[0], world.state[0]
     while state.waiting > 0:
         slot = _next(world)
+        if slot == NONE:
+            return NONE
         if plan.skips and not world.attempts[slot].wanted:
             withdraw(world, slot)
+        elif plan.broker and state.now - world.messages[slot].stored > world.protocol[0].retention:
+            _evict(world, slot, DROPPED)
         elif plan.admission != NONE and not door.keeps(world, world.attempts[slot]):
             _evict(world, slot, REJECTED)
         else:
@@ -164,7 +170,7 @@ def take(world):  # type: ignore[no-untyped-def]
     elif state.waiting > 0:
         slot = _next(world)
     if slot == NONE:
-        return _from_outside(world) if state.outside > 0 else NONE
+        return _from_outside(world) if state.outside > 0 and not plan.broker else NONE
     if plan.slowdown == AT_START:
         world.attempts[slot].factor = slowed(state.waiting, plan.slow_above, plan.slow_factor)
     if plan.discipline == FAIR:
@@ -205,16 +211,20 @@ def remove(world, slot, keep_on_disk):  # type: ignore[no-untyped-def]
 def _let_in(world):  # type: ignore[no-untyped-def]
     """Those outside come in, one after the other, as long as there is room."""
     state = world.state[0]
+    if world.plan[0].broker:
+        if state.outside > 0:
+            store.wake(world)
+        return
     while state.outside > 0:
         slot = state.first_outside
         if not _room(world, world.jobs[world.attempts[slot].job].size):
             return
-        _come_in(world, slot)
+        come_in(world, slot)
         accept(world, slot)
 
 
 @inner
-def _come_in(world, slot):  # type: ignore[no-untyped-def]
+def come_in(world, slot):  # type: ignore[no-untyped-def]
     """One who was outside is accepted, and told if it goes on then."""
     outside.leave(world, slot)
     attempt = world.attempts[slot]
@@ -227,7 +237,7 @@ def _come_in(world, slot):  # type: ignore[no-untyped-def]
 def _from_outside(world):  # type: ignore[no-untyped-def]
     """A worker takes the first one outside, where nobody may wait inside."""
     slot = world.state[0].first_outside
-    _come_in(world, slot)
+    come_in(world, slot)
     if world.plan[0].admission != NONE:
         door.at_once(world)
     return slot
@@ -256,3 +266,19 @@ def withdraw(world, slot):  # type: ignore[no-untyped-def]
         door.served(world, world.attempts[slot], True)
     remove(world, slot, False)
     ledger.close(world, slot, CANCELLED, world.state[0].now)
+    if world.plan[0].broker:
+        store.forget(world, slot)
+
+
+@inner
+def move(world, slot, before, after):  # type: ignore[no-untyped-def]
+    """The newest one that waits shall stand between two others; before all, where ``before`` is NONE."""
+    state, attempt = world.state[0], world.attempts[slot]
+    state.newest = attempt.older
+    world.attempts[attempt.older].newer = NONE
+    attempt.older, attempt.newer = before, after
+    world.attempts[after].older = slot
+    if before == NONE:
+        state.oldest = slot
+    else:
+        world.attempts[before].newer = slot

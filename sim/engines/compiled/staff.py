@@ -7,7 +7,7 @@ import numpy as np
 from backwater import order, random
 from backwater.components.autoscale import PARAMS
 from backwater.components.shifts import shift_time, shift_workers
-from backwater.engines.compiled import autoscale, calendar, faults, workers
+from backwater.engines.compiled import autoscale, broker, calendar, faults, workers
 from backwater.engines.compiled.layout import FINISH, RESTART
 from backwater.engines.compiled.world import NONE, SERVING
 from backwater.jit import compiled, inner
@@ -24,7 +24,10 @@ def _judge(world, worker):  # type: ignore[no-untyped-def]
         pace, off = pace if plan.in_hand == FINISH else 0.0, 1
     if not its.ready:
         off = 1
-    workers.strike(world, worker, pace, off)
+    if plan.broker:
+        broker.strike(world, worker, pace, off)
+    else:
+        workers.strike(world, worker, pace, off)
 
 
 @inner

@@ -14,7 +14,7 @@ from backwater.books import Fold
 from backwater.components.arrivals import Periodic
 from backwater.components.source import Listed
 from backwater.components.workers import Workers
-from backwater.engines.compiled import faults, kernel, producer, staff
+from backwater.engines.compiled import faults, kernel, producer, protocol, staff
 from backwater.engines.compiled import world as w
 from backwater.engines.compiled.layout import Layout, for_run, layout
 from backwater.errors import LimitError
@@ -38,7 +38,7 @@ class System:
         self.fold = Fold(run, np.array(deadlines), scenario.workers.at_first)
         base = layout(scenario)
         plan = for_run(base, run, replication, self.fold.records)
-        self.world = _new_world(base, plan, self.fold, slots)
+        self.world = _new_world(scenario, base, plan, self.fold, slots)
         self.traces = {n: p.source for n, p in enumerate(scenario.producers) if isinstance(p.source, Listed)}
         self.passes = {n: (0, np.empty(0), np.empty(0, np.int64)) for n in self.traces}
         self.own = base.own
@@ -137,9 +137,11 @@ class System:
         spare = int(kernel.spare(world))
         if state["free_jobs"] == 0:
             world = world._replace(jobs=w.grown_slots(world.jobs, state, "job", self._allowed(len(world.jobs))))
-        if state["free_attempts"] == 0:
+        if state["free_attempts"] <= int(kernel.reserve(world)):
             more = self._allowed(len(world.attempts))
             world = world._replace(attempts=w.grown_slots(world.attempts, state, "attempt", more))
+            if len(world.messages):
+                world = world._replace(messages=np.append(world.messages, alone(more, w.MESSAGE)))
             world = world._replace(
                 line=np.append(world.line, np.zeros(len(world.attempts) - len(world.line), np.int64))
             )
@@ -170,18 +172,21 @@ class System:
             state["now"] = self.run.end if math.isfinite(self.run.end) else max(state["now"], state["latest"])
         attempts, jobs = kernel.live(self.world)
         of, own = self.world.jobs[self.world.attempts[attempts]["job"]], self.world.jobs[jobs]
-        attempts = attempts[np.lexsort((self.world.attempts[attempts]["number"], of["number"], of["source"]))]
+        live = self.world.attempts[attempts]
+        attempts = attempts[np.lexsort((live["delivery"], live["number"], of["number"], of["source"]))]
         jobs = jobs[np.lexsort((own["number"], own["source"]))]
         attempt_rows, job_rows = w.row_buffers(max(len(attempts), len(jobs), 1))
         self.world = self.world._replace(attempt_rows=attempt_rows, job_rows=job_rows)
         kernel.leave(self.world, attempts, jobs)
         self._hand_over()
         outcome = self.fold.close(float(state["now"]))
-        audit(outcome, self.scenario.queue.bounds[0])
+        audit(outcome, self.scenario.queue.bounds[0] if self.scenario.broker is None else math.inf)
         return outcome
 
 
-def _new_world(base: Layout, plan: w.Records, fold: Fold, slots: int) -> w.World:
+def _new_world(scenario: Scenario, base: Layout, plan: w.Records, fold: Fold, slots: int) -> w.World:
+    broker = scenario.broker
+    nodes, homes = protocol.nodes(broker, scenario.workers)
     sources, workers, at_first = len(base.senders), int(plan["workers"][0]), int(plan["at_first"][0])
     state, drawn, idle = alone(1, w.STATE), alone(sources, w.DRAWN), alone(workers, np.int64)
     timeouts, levels = alone(2 * sources, w.TIMEOUTS), alone(base.levels, w.LEVEL)
@@ -213,6 +218,8 @@ def _new_world(base: Layout, plan: w.Records, fold: Fold, slots: int) -> w.World
         idle=idle, workers=pool, faults=broken, gates=gates,
         line=np.zeros(slots, np.int64), tags=np.zeros(1 + len(fold.books.deadlines)), arrivals=w.calendar(sources),
         calendar=w.calendar(2 * slots), books=fold.books,
+        protocol=base.protocol, hub=protocol.hub(broker), messages=protocol.messages(broker, slots), nodes=nodes,
+        homes=homes, outboxes=protocol.outboxes(broker, sources),
         turned_away=w.turned_away(), attempt_rows=attempt_rows, job_rows=job_rows,
     )  # fmt: skip
 

@@ -62,8 +62,8 @@ def watch(world, slot):  # type: ignore[no-untyped-def]
     else:
         u = random.uniform(plan.seed, plan.replication, job.source, job.number, random.TIMEOUT, attempt.number)
         patience = quantile(world.numbers, u, sender.patience)
-    attempt.listed = IN_CALENDAR
-    calendar.add(world, state.now + patience, key, attempt.ref)
+    attempt.listed, attempt.expires = IN_CALENDAR, state.now + patience
+    calendar.add(world, attempt.expires, key, attempt.ref)
 
 
 @inlined
@@ -78,6 +78,30 @@ def stop(world, attempt):  # type: ignore[no-untyped-def]
     """The client will wait for an attempt for as long as it takes."""
     _stop(world, attempt)
     attempt.listed = 0
+
+
+@inner
+def move(world, slot, new):  # type: ignore[no-untyped-def]
+    """The client waits for the next delivery, in slot ``new``, as long as it would have waited for this one."""
+    old, attempt = world.attempts[slot], world.attempts[new]
+    attempt.wanted, attempt.listed, attempt.expires = old.wanted, old.listed, old.expires
+    old.wanted = 0
+    if attempt.listed == IN_CALENDAR:
+        job = world.jobs[attempt.job]
+        world.state[0].stale += 1
+        calendar.add(world, attempt.expires, order.at(order.TIMEOUT, job.place, attempt.number), attempt.ref)
+    elif attempt.listed == IN_LIST:
+        its = world.timeouts[2 * world.jobs[attempt.job].source]
+        attempt.sooner, attempt.later = old.sooner, old.later
+        if old.sooner == NONE:
+            its.soonest = new
+        else:
+            world.attempts[old.sooner].later = new
+        if old.later == NONE:
+            its.last = new
+        else:
+            world.attempts[old.later].sooner = new
+    old.listed = 0
 
 
 @inlined

@@ -11,8 +11,8 @@ from backwater.components.workers import service_end, work_left
 from backwater.engines.compiled import autoscale, batch, calendar, door, hedges, ledger, queue, timeouts
 from backwater.engines.compiled.layout import NOW
 from backwater.engines.compiled.world import NONE, READING, SERVING
+from backwater.gauges import change
 from backwater.jit import inlined, inner
-from backwater.measure import change
 from backwater.outcome import ABANDONED_COMPLETED, BUSY, CANCELLED, COMPLETED, FAILED, WORKERS
 
 
@@ -96,13 +96,19 @@ def serve(world, attempt):  # type: ignore[no-untyped-def]
         _later(world, attempt, attempt.demand * attempt.factor, order.COMPLETION)
 
 
+@inlined
+def _number(world, attempt):  # type: ignore[no-untyped-def]
+    """What stands for an attempt in the keys of what its worker does."""
+    return order.of_delivery(attempt.number, attempt.delivery) if world.plan[0].broker else attempt.number
+
+
 @inner
 def _go_on(world, attempt, left):  # type: ignore[no-untyped-def]
     """A service goes on, now, at its worker's speed."""
     now, its = world.state[0].now, world.workers[attempt.worker]
     its.left, its.since, its.due = left, now, service_end(now, left, its.speed)
     if its.due < np.inf:
-        place = order.at(order.COMPLETION, world.jobs[attempt.job].place, attempt.number)
+        place = order.at(order.COMPLETION, world.jobs[attempt.job].place, _number(world, attempt))
         calendar.add(world, its.due, place, attempt.ref)
 
 
@@ -160,7 +166,7 @@ def _leave_idle(world, worker):  # type: ignore[no-untyped-def]
 
 @inlined
 def _later(world, attempt, delay, rank):  # type: ignore[no-untyped-def]
-    place = order.at(rank, world.jobs[attempt.job].place, attempt.number)
+    place = order.at(rank, world.jobs[attempt.job].place, _number(world, attempt))
     calendar.add(world, world.state[0].now + delay, place, attempt.ref)
 
 

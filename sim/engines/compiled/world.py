@@ -27,7 +27,7 @@ IN_LIST, IN_CALENDAR = 1, 2  # where a timeout is put down
 # Why a job has no attempt: its client pauses, waits in line for a token, or has just got one.
 PAUSES, IN_LINE, GRANTED = 1, 2, 3
 # Where an attempt is.
-FREE, WAITING, READING, SERVING, DROPPED, OUTSIDE = range(6)
+FREE, WAITING, READING, SERVING, DROPPED, OUTSIDE, PUBLISHING, DELAYED, COMING, HELD, BUFFERED = range(11)
 
 #: A job in progress. ref: see ``calendar``; place: what its events share among those of their instant; attempt: the one
 #: that its client waits for; calls, tries, paid, proxy_*, accepted, released, let_after, heard: see the reference's
@@ -49,7 +49,8 @@ LIVE_JOB = np.dtype([
 #: One sending of a job. older, newer: neighbours in the queue, outside, or in its batch; before, after: in its level of
 #: priority; rank, turn: in its line, where before is its place there; limit: how long it may wait [s]; listed, sooner,
 #: later, expires: its place in its source's list of timeouts; wanted: its client waits for it; sibling: an older one
-#: that is, too; hedge: its number among those of its call, 0 for the first attempt; superseded: another one has won.
+#: that is, too; hedge: its number among those of its call, 0 for the first attempt; superseded: another one has won;
+#: delivered, delivery, returned: see the reference's ``Attempt``.
 LIVE_ATTEMPT = np.dtype([
     ("ref", "i8"), ("sent", "f8"), ("accepted", "f8"), ("taken", "f8"), ("started", "f8"), ("disk", "f8"),
     ("demand", "f8"), ("factor", "f8"),
@@ -57,6 +58,7 @@ LIVE_ATTEMPT = np.dtype([
     ("hedge", "i4"), ("where", "i1"), ("wanted", "i1"), ("spilled", "i1"), ("timed_out", "i1"), ("listed", "i4"),
     ("superseded", "i4"), ("sooner", "i4"), ("later", "i4"), ("before", "i4"), ("after", "i4"), ("expires", "f8"),
     ("ended", "f8"), ("rank", "f8"), ("turn", "i8"), ("limit", "f8"),
+    ("delivered", "f8"), ("delivery", "i4"), ("returned", "i4"),
 ])  # fmt: skip
 #: What changes and is not a slot. free_*: heads of the lists of free slots, and how many there are; oldest, newest:
 #: the queue's ends; outside, first_outside, last_outside: how many are held there, and the ends of their list; evicted,
@@ -103,8 +105,53 @@ WORKER = np.dtype([
 FAULT = np.dtype([
     ("kind", "i8"), ("on", "i8"), ("start", "f8"), ("stop", "f8"), ("share", "f8"), ("factor", "f8"), ("pauses", "i8"),
 ])  # fmt: skip
-#: Those of a level of priority, or of a class, who wait: the first and the last.
-LEVEL = np.dtype([("first", "i8"), ("last", "i8")])
+#: Those of a level of priority, of a class or of a broker's group who wait: the first and the last; locked: one of the
+#: group is out.
+LEVEL = np.dtype([("first", "i8"), ("last", "i8"), ("locked", "i8")])
+
+#: What a broker promises, as ``components.broker`` says; most: deliveries of a message; publish, deliver: where these
+#: laws begin; confirm: infinite where the sender never knows; worker_holds: until the ETA; fsync, lag: ``survives``;
+#: polls, every, wait, batch, misses: how nodes ask; blocks, looks_every, receive: what happens beyond ``limit``;
+#: sends, linger: how many messages of a source leave it together, and when at the latest, 0 and none where each leaves
+#: at once; by_any: whether an earlier delivery acknowledges the one that is out; resends: what ended with an error is
+#: sent again at once, to be due later; time_limit: of a service.
+PROTOCOL = np.dtype([
+    ("ack", "i8"), ("on_error", "i8"), ("hides", "f8"), ("sweep", "f8"), ("notices", "f8"), ("front", "i8"),
+    ("return_delay", "f8"), ("most", "i8"), ("duplicates", "f8"), ("by_any", "i8"), ("groups", "i8"), ("publish", "i8"),
+    ("deliver", "i8"), ("confirm", "f8"), ("worker_holds", "i8"), ("retention", "f8"), ("fsync", "f8"), ("lag", "f8"),
+    ("limit", "f8"), ("blocks", "i8"), ("looks_every", "f8"), ("receive", "i8"),
+    ("polls", "i8"), ("every", "f8"), ("wait", "f8"), ("batch", "i8"), ("misses", "f8"),
+    ("sends", "i8"), ("linger", "f8"), ("resends", "i8"), ("time_limit", "f8"),
+])  # fmt: skip
+#: What a broker is now. stored: bytes of what it holds; oldest, newest, kept: the ends of the list of that, and how
+#: many; looks: the calendar knows when it looks at its memory; wakes: messages are to be handed out at the end of this
+#: event; turn: the node that is looked at first; heads: groups of which a message may be taken; sends: a client sends,
+#: now; fresh: what it sends goes to a node as if it had waited for no time, at the end of this event; first_hidden,
+#: last_hidden, hides, hidden_until, hidden_key: of the list of those that are hidden, see ``hiding``, its ends, whether
+#: the calendar knows of it, and the time and place of the last one that was ever added.
+HUB = np.dtype([
+    ("stored", "f8"), ("oldest", "i8"), ("newest", "i8"), ("kept", "i8"), ("up", "i8"), ("alarm", "i8"),
+    ("looks", "i8"), ("wakes", "i8"), ("turn", "i8"), ("heads", "i8"), ("sends", "i8"), ("fresh", "i8"),
+    ("first_hidden", "i8"), ("last_hidden", "i8"), ("hides", "i8"), ("hidden_until", "f8"), ("hidden_key", "i8"),
+])  # fmt: skip
+#: What a source has collected: the first and the last message, how many, and when they leave at the latest [s].
+OUTBOX = np.dtype([("first", "i8"), ("last", "i8"), ("count", "i8"), ("until", "f8")])
+#: What belongs to an attempt as a message, in the same slot; see the reference's ``Attempt``. kept: the broker holds
+#: it; lost: it is gone; older, newer: its neighbours among those that are held; before, after: among those that come to
+#: a node, or wait there, or among those of its group that wait, or that its source has collected; demand: of the job;
+#: over: its service takes longer than it may; listed, sooner, later: where it is known for how long it is hidden.
+MESSAGE = np.dtype([
+    ("stored", "f8"), ("due", "f8"), ("hidden_until", "f8"), ("demand", "f8"), ("group", "i4"), ("node", "i4"),
+    ("older", "i4"), ("newer", "i4"), ("before", "i4"), ("after", "i4"), ("sooner", "i4"), ("later", "i4"),
+    ("away", "i1"), ("acked", "i1"), ("kept", "i1"), ("lost", "i1"), ("over", "i4"),
+    ("listed", "i8"),
+])  # fmt: skip
+#: A node behind a broker; see the reference's ``Node``. first .. stop: its workers; idle: how many of them rest.
+NODE = np.dtype([
+    ("first", "i8"), ("stop", "i8"), ("idle", "i8"), ("credit", "f8"), ("held", "i8"), ("inbound", "i8"),
+    ("alive", "i8"), ("asks", "i8"), ("open", "i8"), ("asked", "i8"), ("since", "f8"), ("due", "f8"),
+    ("first_coming", "i8"), ("last_coming", "i8"), ("first_waiting", "i8"), ("last_waiting", "i8"),
+])  # fmt: skip
 
 
 #: An event: the bits of its time [s], its place among those of its instant, what it is (a ``ref``, or a source).
@@ -119,7 +166,7 @@ class Calendar(NamedTuple):
     size: Ints
 
 
-@by_pointer("plan", "senders", "kinds")
+@by_pointer("plan", "senders", "kinds", "protocol")
 class World(NamedTuple):
     """Everything that a kernel reads and writes.
 
@@ -128,8 +175,9 @@ class World(NamedTuple):
     one event per source, ``calendar`` all others. ``workers`` is kept only where ``retimes`` or batches. ``gates`` is
     what the rules of budgets, breakers, throttles and of admission remember. ``line`` are the slots of those that wait
     where a discipline needs them in an order of its own, ``tags`` when each class is next in turn, and before them
-    up to where all have been. ``turned_away`` is an attempt that stands for all that are rejected; the rows are those
-    of recorded runs.
+    up to where all have been. ``protocol`` to ``outboxes`` are of a broker: what it promises, what it is now, the
+    messages in the slots of the attempts, the nodes, on which of them each worker lives, what each source has
+    collected. ``turned_away`` is an attempt that stands for all that are rejected; the rows are those of recorded runs.
     """
 
     plan: Records
@@ -151,6 +199,12 @@ class World(NamedTuple):
     gates: Array
     line: Ints
     tags: Array
+    protocol: Records
+    hub: Records
+    messages: Records
+    nodes: Records
+    homes: Ints
+    outboxes: Records
     arrivals: Calendar
     calendar: Calendar
     books: Books
@@ -194,8 +248,8 @@ def row_buffers(rows: int) -> tuple[Records, Records]:
 def turned_away() -> Records:
     """An attempt that was never accepted: what stands for all of them."""
     out = alone(1, LIVE_ATTEMPT)
-    out["worker"] = NONE
-    for name in ("accepted", "taken", "started"):
+    out["worker"], out["delivery"] = NONE, 1
+    for name in ("accepted", "taken", "started", "delivered"):
         out[name] = math.nan
     return out
 

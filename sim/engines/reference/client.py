@@ -26,10 +26,15 @@ from backwater.engines.reference.queue import BoundedQueue
 from backwater.outcome import (
     BACKOFF,
     COMPLETED,
+    DEAD,
     DROPPED,
+    FAILED,
     JOB_COMPLETED,
+    JOB_DEAD_LETTERED,
     JOB_DROPPED,
     JOB_GAVE_UP,
+    JOB_LOST,
+    LOST,
     REJECTED,
     UNHEARD,
 )
@@ -37,6 +42,7 @@ from backwater.outcome import (
 Policy = npt.NDArray[np.float64]
 TIMED_OUT, WITHHELD = -1, -3  # what a client learns when its patience with an attempt ends, or when it was not let go
 
+FINAL = {COMPLETED: JOB_COMPLETED, DROPPED: JOB_DROPPED, LOST: JOB_LOST, DEAD: JOB_DEAD_LETTERED}
 WHY = {TIMED_OUT: TIMEOUT, REJECTED: REJECTION}  # to a budget; anything else is an error
 
 
@@ -83,14 +89,16 @@ class Client:
                 if self.gates.limiter is not None and job.tries == 0:
                     yield from self.gates.limiter.turn(job)
                 result = yield from self._call(job)
-                if result in (COMPLETED, DROPPED):
+                if result in FINAL:
                     if not job.heard:
                         self.gates.hear(job, ok=result == COMPLETED)
-                    outcome = JOB_COMPLETED if result == COMPLETED else JOB_DROPPED
+                    outcome = FINAL[result]
                     break
                 pause = self._pause(job, result)
                 if pause is None:
                     break
+                job.later = pause if result == FAILED and self.queue.resends else 0.0
+                pause = 0.0 if job.later > 0 else pause
                 self.ledger.change((self.env.now, BACKOFF, job.job_class, 1.0))
                 try:
                     yield After(self.env, pause, at(order.RETRY, job, job.attempts))
@@ -118,22 +126,22 @@ class Client:
             attempt.withheld, result = True, WITHHELD
             self.ledger.reject(attempt)
         elif self.queue.offer(attempt):
-            outside = self.queue.outside.get(attempt)
-            if self.goes_on and outside is None:
+            pending = self.queue.pending(attempt)
+            if self.goes_on and pending is None:
                 self._go_on(job)
             elif self.patience is not None:
                 self._watch(attempt, self.patience)
-            if self.goes_on and outside is not None:
-                outside.callbacks.append(lambda _: self._go_on(job) if attempt.accepted == attempt.accepted else None)
+            if self.goes_on and pending is not None:
+                pending.callbacks.append(lambda event: self._go_on_if(attempt, accepted=event.value))
             if self.hedge is None:
                 result = yield answer
-                attempt.answer = None
+                attempt.latest.answer = None
             else:
                 self.env.process(self._hedge(job, answer, live, self.hedge))
                 result = yield answer
                 self._leave_all(live, self.hedge.losers, timed_out=False)
         job.attempt, job.live = None, ()
-        if self.poll is not None and job.heard and result != DROPPED:
+        if self.poll is not None and job.heard and result not in (DROPPED, LOST, DEAD):
             self.ledger.change((self.env.now, UNHEARD, job.job_class, 1.0))
             delay = poll_delay(job.accepted, self.poll, self.env.now)
             yield After(self.env, delay, at(order.POLL, job, job.attempts))
@@ -177,6 +185,12 @@ class Client:
             if attempt.in_hand and how == "cancel":
                 self.queue.workers.stop(attempt)  # type: ignore[union-attr]
 
+    def _go_on_if(self, attempt: Attempt, *, accepted: bool) -> None:
+        """It is known whether an attempt is accepted; its caller goes on if it is, and still waits for that."""
+        current = attempt.job.attempt
+        if accepted and current is not None and current.number == attempt.number and not attempt.job.heard:
+            self._go_on(attempt.job)
+
     def _go_on(self, job: LiveJob) -> None:
         """The job is accepted, now: its caller goes on, and nobody will give it up any more."""
         job.accepted, job.heard = self.env.now, True
@@ -192,7 +206,7 @@ class Client:
         job.heard = False
         demand = job.demand if self.demand is None else self.demand(job)
         attempt = Attempt(job, self.env.now, demand, answer)
-        attempt.expires = self.expires
+        attempt.expires, attempt.goes_on, attempt.patient = self.expires, self.goes_on, self.patience is not None
         if self.hedge is None:
             job.attempt = attempt
         else:
@@ -206,10 +220,11 @@ class Client:
         timer = After(self.env, patience, at(order.TIMEOUT, job, attempt.number))
 
         def expire(_: simpy.Event) -> None:
-            answer = attempt.answer
+            current = attempt.latest
+            answer = current.answer
             if answer is not None and not answer.triggered and not job.heard:
                 answer.succeed(TIMED_OUT)
-                self._abandon(attempt)
+                self._abandon(current)
 
         timer.callbacks.append(expire)
 
@@ -227,7 +242,7 @@ class Client:
     def _abandon(self, attempt: Attempt) -> None:
         """Nobody waits for the attempt any more; it is left, taken from the queue or stopped."""
         attempt.timed_out, attempt.answer = 1.0, None
-        if attempt.outcome == DROPPED:
+        if attempt.outcome in (DROPPED, LOST):
             self.ledger.close(attempt)
         elif attempt in self.queue.outside:
             self.queue.leave_outside(attempt)

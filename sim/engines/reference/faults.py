@@ -22,6 +22,7 @@ class Faults:
         self.env, self.parts = env, parts
         self.on = [False] * len(parts)
         self.changed: list[Callable[[], None]] = []
+        self.crashed: Callable[[Fault], None] | None = None  # called when a crash begins, before
         for index, part in enumerate(parts):
             env.process(self._story(index, part.start, begins=True))
             if not math.isinf(part.stop):
@@ -32,6 +33,8 @@ class Faults:
         place = index + (len(self.parts) if begins else 0)
         yield After(self.env, when, order.key(order.FAULT, 0, place, 0))
         self.on[index] = begins
+        if begins and self.crashed is not None:
+            self.crashed(self.parts[index])
         for tell in self.changed:
             tell()
 
@@ -49,7 +52,7 @@ class Faults:
 
     def off(self, worker: int, count: int) -> bool:
         """Whether one of ``count`` workers takes no work now."""
-        return any(struck(worker, count, part.portion) for part in self.active("workers_down"))
+        return any(struck(worker, count, part.portion) for part in self.active("workers_down", "workers_crash"))
 
     @property
     def disk_factor(self) -> float:

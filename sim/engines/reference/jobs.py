@@ -36,11 +36,12 @@ class LiveJob:
     released        when its caller went on [s]
     let_after       how often its client's breaker had changed when that let its present call go
     unblocked       fires then, in async mode
+    later           how long after it is sent its next message is due, as one that is sent again [s]
     """
 
     arrived = pause = proxy_pause = accepted = released = math.nan
     attempts = served = calls = tries = 0
-    paid = proxy_paid = let_after = 0.0
+    paid = proxy_paid = let_after = later = 0.0
     attempt: Attempt | None = None
     live: Sequence[Attempt] = ()
     heard = False
@@ -78,6 +79,15 @@ class Attempt:
     expires  whether its client has a timeout
     again    whether its service begins anew when it goes on
     disk, read  time of its disk operations, and of the read alone, turns included [s]
+
+    With a broker this is one delivery of its message, and ``heir`` the next one.
+    delivery      1 for the first
+    returned      whether the broker has taken it back
+    stored        when the broker first accepted the message [s]
+    due           when its job is due [s]
+    hidden_until  when the broker takes it back [s]
+    away          whether it is on its way to the broker, or not ready for the first time
+    goes_on, patient  whether its client does once it is accepted, and whether that has a timeout
     """
 
     # What most attempts never change stands once, in the class.
@@ -87,14 +97,26 @@ class Attempt:
     spilled = expires = withheld = again = hedge = superseded = False
     factor = 1.0  # what slows its service
     limit = math.inf  # how long it may wait [s]
+    delivered = stored = math.nan
+    over = False  # whether it takes longer than workers may
+    delivery, node = 1, -1
+    due, hidden_until = -math.inf, math.inf
+    returned = acked = away = goes_on = patient = False
+    heir: Attempt | None = None
 
     def __init__(self, job: LiveJob, sent: float, demand: float, answer: Answer | None = None) -> None:
         self.job, self.number, self.sent, self.demand, self.answer = job, job.attempts, sent, demand, answer
 
     @property
+    def latest(self) -> Attempt:
+        """The last delivery of its message."""
+        return self if self.heir is None else self.heir.latest
+
+    @property
     def waiting(self) -> bool:
         """Whether it waits in the queue."""
-        return self.accepted == self.accepted and self.taken != self.taken and self.outcome < 0
+        handed = self.taken == self.taken or self.delivered == self.delivered
+        return self.accepted == self.accepted and not handed and self.outcome < 0
 
     @property
     def in_hand(self) -> bool:

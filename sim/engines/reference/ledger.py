@@ -64,7 +64,7 @@ class Ledger:
             job.source, job.number, job.job_class, attempt.number, job.arrived, attempt.sent, attempt.accepted,
             attempt.taken, attempt.started, attempt.ended, attempt.worker, attempt.spilled, attempt.disk, job.size,
             attempt.timed_out, job.served if attempt.outcome in SERVED else 0, attempt.outcome,
-            attempt.withheld, attempt.hedge, attempt.superseded,
+            attempt.withheld, attempt.hedge, attempt.superseded, attempt.delivery, attempt.delivered, attempt.returned,
         ))  # fmt: skip
         if len(self._changes) + len(self._attempts) > CHUNK:
             self.flush()

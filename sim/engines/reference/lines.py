@@ -12,7 +12,7 @@ from backwater import random
 from backwater.components import own
 from backwater.components.queue import Queue, pick, stands, start_tag
 from backwater.engines.reference.chance import Chance
-from backwater.engines.reference.jobs import Attempt
+from backwater.engines.reference.jobs import Attempt, LiveJob
 
 Waiting = OrderedDict[Attempt, None]
 
@@ -32,8 +32,8 @@ class Line:
     def taken(self, attempt: Attempt) -> None:
         """A worker takes it; it still waits."""
 
-    def next(self) -> Attempt:
-        """Who is next; somebody waits."""
+    def next(self) -> Attempt | None:
+        """Who is next; somebody waits, but it may not be allowed to anybody."""
         return next(iter(self.waiting))
 
 
@@ -169,6 +169,22 @@ class AtRandom(Line):
         u = self.chance.uniform(0, self.asked, random.PICK, 0)
         self.asked += 1
         return self.places[pick(u, len(self.places))]
+
+
+class Grouped(Line):
+    """First come, first served, but of a group nobody while one of it is out."""
+
+    def __init__(self, waiting: Waiting, chance: Chance, groups: int) -> None:
+        super().__init__(waiting)
+        self.chance, self.groups = chance, groups
+        self.locked: set[int] = set()
+
+    def group(self, job: LiveJob) -> int:
+        """To which group a job belongs."""
+        return int(pick(self.chance.uniform(job.source, job.number, random.GROUP, 0), self.groups))
+
+    def next(self) -> Attempt | None:
+        return next((each for each in self.waiting if self.group(each.job) not in self.locked), None)
 
 
 def line_of(part: Queue, waiting: Waiting, env: simpy.Environment, chance: Chance) -> Line:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import simpy
 
@@ -63,6 +63,7 @@ class BoundedQueue:
         self.slows_now = self.slowdown is not None and self.slowdown.at == "now"
         write, read, bandwidth = (0.0, 0.0, math.inf) if memory is None else memory.disk
         self.disk = Disk(env, write=write, read=read, bandwidth=bandwidth)
+        self.resends = False  # whether what ended with an error is sent again at once, to be due later
         self.skips = False  # whether workers skip what nobody waits for
         self.workers: Pool | None = None
         self.oldest: OrderedDict[Attempt, None] = OrderedDict()  # all that wait, in the order of acceptance
@@ -74,6 +75,11 @@ class BoundedQueue:
 
     def __len__(self) -> int:
         return len(self.oldest)
+
+    @property
+    def kept(self) -> Iterable[Attempt]:
+        """Attempts that neither wait nor are in a worker's hands, but may come back."""
+        return ()
 
     def offer(self, attempt: Attempt) -> bool:
         """Take an attempt in, or turn it away (False). An idle worker takes it at once."""
@@ -100,13 +106,24 @@ class BoundedQueue:
         self.ledger.reject(attempt)
         return False
 
+    def pending(self, attempt: Attempt) -> Any:
+        """What fires with whether an attempt is accepted, where that is not known yet."""
+        return self.outside.get(attempt)
+
     def _make_room(self, size: float) -> bool:
         """Whether there is room for ``size`` more bytes, after the oldest have yielded where the rule says so."""
         bounds = self.capacity, self.capacity_bytes
         if self.blocks and self.outside:
             return False
-        if self.blocks or self.part.overflow == "reject" or not has_room(0, 0.0, size, *bounds):
+        if self.blocks or self.part.overflow == "reject":
             return bool(has_room(len(self.oldest), self.used, size, *bounds))
+        return self._yield_oldest(size)
+
+    def _yield_oldest(self, size: float) -> bool:
+        """The oldest leave until there is room; False where not even an empty queue has room."""
+        bounds = self.capacity, self.capacity_bytes
+        if not has_room(0, 0.0, size, *bounds):
+            return False
         while not has_room(len(self.oldest), self.used, size, *bounds):
             shed = self.part.overflow == "shed_oldest"
             self._evict(next(iter(self.oldest)), REJECTED if shed else DROPPED)
@@ -159,8 +176,12 @@ class BoundedQueue:
         """Who is next and may be taken; those leave who come before and are skipped or turned out."""
         while self.oldest:
             attempt = self.line.next()
+            if attempt is None:
+                return None
             if self.skips and attempt.answer is None:
                 self.withdraw(attempt)
+            elif self._is_too_old(attempt):
+                self._evict(attempt, DROPPED)
             elif self.door is not None and not self.door.keeps(attempt, len(self) - 1):
                 self._evict(attempt, REJECTED)
             else:
@@ -168,6 +189,10 @@ class BoundedQueue:
         if self.door is not None:
             self.door.finds_nobody()
         return None
+
+    def _is_too_old(self, attempt: Attempt) -> bool:
+        """Whether an attempt that is next has waited for longer than a message is kept."""
+        return False
 
     def _remove(self, attempt: Attempt, *, keep_on_disk: bool = False) -> None:
         job, ledger = attempt.job, self.ledger
@@ -188,29 +213,35 @@ class BoundedQueue:
         """Those outside come in, one after the other, as long as there is room."""
         while self.outside:
             attempt = next(iter(self.outside))
-            if not has_room(len(self.oldest), self.used, attempt.job.size, self.capacity, self.capacity_bytes):
+            if not self._lets_in(attempt):
                 return
-            self._no_longer_outside(attempt)
-            self._accept(attempt)
+            self._no_longer_outside(attempt, accepted=True)
+            self._enter(attempt)
+
+    def _lets_in(self, attempt: Attempt) -> bool:
+        return bool(has_room(len(self.oldest), self.used, attempt.job.size, self.capacity, self.capacity_bytes))
+
+    def _enter(self, attempt: Attempt) -> None:
+        self._accept(attempt)
 
     def _from_outside(self) -> Attempt | None:
         """A worker takes the first one outside, where nobody may wait inside; None where nobody is."""
         if not self.outside:
             return None
         attempt = next(iter(self.outside))
-        self._no_longer_outside(attempt)
+        self._no_longer_outside(attempt, accepted=True)
         attempt.accepted = self.env.now
         if self.door is not None:
             self.door.at_once()
         return attempt
 
-    def _no_longer_outside(self, attempt: Attempt) -> None:
-        self.outside.pop(attempt).succeed()
+    def _no_longer_outside(self, attempt: Attempt, *, accepted: bool) -> None:
+        self.outside.pop(attempt).succeed(accepted)
         self.ledger.change((self.env.now, OUTSIDE, attempt.job.job_class, -1.0))
 
     def leave_outside(self, attempt: Attempt) -> None:
         """Its client has waited outside for long enough."""
-        self._no_longer_outside(attempt)
+        self._no_longer_outside(attempt, accepted=False)
         attempt.ended, attempt.outcome = self.env.now, CANCELLED
         self.ledger.close(attempt)
         self._let_in()

@@ -12,9 +12,11 @@ from backwater import order
 from backwater.books import Fold
 from backwater.components.faults import paces
 from backwater.engines.reference.batch import BatchPool
+from backwater.engines.reference.broker import BrokerQueue
 from backwater.engines.reference.chance import Chance
 from backwater.engines.reference.client import Client
 from backwater.engines.reference.clock import After, end_of_event
+from backwater.engines.reference.consumers import ConsumerPool
 from backwater.engines.reference.faults import Faults
 from backwater.engines.reference.jobs import Attempt
 from backwater.engines.reference.ledger import Ledger
@@ -23,7 +25,7 @@ from backwater.engines.reference.queue import BoundedQueue
 from backwater.engines.reference.staff import Staff
 from backwater.engines.reference.workers import WorkerPool
 from backwater.errors import LimitError
-from backwater.outcome import DROPPED, UNFINISHED, Outcome, audit
+from backwater.outcome import DROPPED, LOST, UNFINISHED, Outcome, audit
 from backwater.run import Run
 from backwater.scenario import Scenario
 
@@ -41,14 +43,18 @@ class System:
         deadlines = [math.inf if job.deadline is None else job.deadline for job in scenario.jobs.values()]
         self.ledger = Ledger(env, Fold(self.run, np.array(deadlines), scenario.workers.at_first))
         self.chance = Chance(self.run.seed, replication)
-        self.queue = BoundedQueue(env, scenario.queue, self.ledger, self.chance, scenario.levels)
+        about = env, scenario.queue, self.ledger, self.chance, scenario.levels
+        self.queue = BoundedQueue(*about) if scenario.broker is None else BrokerQueue(*about, scenario.broker)
         self.queue.skips = scenario.workers.abandoned == "skip"
         self.faults = Faults(env, scenario.faults)
         self.staff, batch = Staff(env, scenario.workers, self.ledger, self.faults, self.chance), scenario.workers.batch
-        self.workers = (
-            WorkerPool(env, self.queue, staff=self.staff, chance=self.chance) if batch is None
-            else BatchPool(env, self.queue, batch, staff=self.staff, chance=self.chance)
-        )  # fmt: skip
+        self.workers: WorkerPool | BatchPool
+        if isinstance(self.queue, BrokerQueue):
+            self.workers = ConsumerPool(env, self.queue, staff=self.staff, chance=self.chance)
+        elif batch is None:
+            self.workers = WorkerPool(env, self.queue, staff=self.staff, chance=self.chance)
+        else:
+            self.workers = BatchPool(env, self.queue, batch, staff=self.staff, chance=self.chance)
         self.arrived = 0
         self._backlog()
         self.clients = [self._start(index) for index in range(len(scenario.producers))]
@@ -84,12 +90,12 @@ class System:
 
     def finish(self) -> Outcome:
         """Close the books at the present time: what is in progress ends as unfinished."""
-        live = {*self.queue.oldest, *self.workers.held}
+        live = {*self.queue.oldest, *self.queue.kept, *self.workers.held}
         live |= {job.attempt for job in self.ledger.alive if job.attempt is not None}
         live |= {attempt for job in self.ledger.alive for attempt in job.live}
         for attempt in sorted(live, key=_address):
-            attempt.ended = attempt.ended if attempt.outcome == DROPPED else self.env.now
-            attempt.outcome = DROPPED if attempt.outcome == DROPPED else UNFINISHED
+            if attempt.outcome not in (DROPPED, LOST):
+                attempt.ended, attempt.outcome = self.env.now, UNFINISHED
             self.ledger.close(attempt)
         for job in sorted(self.ledger.alive, key=lambda job: (job.source, job.number)):
             self.ledger.leave(job)
@@ -97,8 +103,8 @@ class System:
         return self.ledger.fold.close(self.env.now)  # type: ignore[union-attr]
 
 
-def _address(attempt: Attempt) -> tuple[int, int, int]:
-    return attempt.job.source, attempt.job.number, attempt.number
+def _address(attempt: Attempt) -> tuple[int, int, int, int]:
+    return attempt.job.source, attempt.job.number, attempt.number, attempt.delivery
 
 
 def run(scenario: Scenario, run: Run, replication: int = 0) -> Outcome:
@@ -109,5 +115,6 @@ def run(scenario: Scenario, run: Run, replication: int = 0) -> Outcome:
         After(env, run.horizon, order.LAST).callbacks.append(StopSimulation.callback)
     env.run()
     outcome = system.finish()
-    audit(outcome, scenario.queue.bounds[0])
+    # What comes back to a broker is not turned away.
+    audit(outcome, scenario.queue.bounds[0] if scenario.broker is None else math.inf)
     return outcome

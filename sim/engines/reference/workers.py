@@ -123,11 +123,14 @@ class WorkerPool:
             if number in self.in_hand or was == now:
                 continue
             if now:
-                self.idle.remove(number)
-                heapify(self.idle)
+                self._leave_idle(number)
             else:
                 self._return(number)
         self.settle()
+
+    def _leave_idle(self, number: int) -> None:
+        self.idle.remove(number)
+        heapify(self.idle)
 
     def _return(self, number: int) -> None:
         """A worker takes whoever is next, or rests."""
