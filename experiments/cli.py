@@ -18,6 +18,7 @@ from backwater.experiments import (
     cli_compare,
     cli_fit,
     cli_frontier,
+    cli_inline_or_queue,
     cli_plan,
     cli_run,
     cli_sensitivity,
@@ -60,6 +61,7 @@ app.add_typer(cli_compare.app)
 app.add_typer(cli_plan.app)
 app.add_typer(cli_sensitivity.app)
 app.add_typer(cli_frontier.app)
+app.add_typer(cli_inline_or_queue.app)
 app.add_typer(cli_theory.app)
 app.add_typer(cli_fit.app)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from backwater.errors import check
+from backwater.errors import ScenarioError, check
 from backwater.experiments.cli_words import (
     Horizon,
     Json,
@@ -26,7 +26,9 @@ from backwater.experiments.cli_words import (
 from backwater.experiments.progress import Bar
 
 if TYPE_CHECKING:
+    from backwater.components.faults import Fault
     from backwater.experiments.compare import Comparison
+    from backwater.scenario import Scenario
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -36,11 +38,15 @@ def compare(
     what: Annotated[list[str], typer.Argument(metavar="SCENARIO...", help="files or models' names")],
     variant: Annotated[list[str] | None, typer.Option(
         "--variant", metavar='"NAME: PATH=VALUE, ..."', help="the first scenario, changed; may be repeated")] = None,
+    case: Annotated[list[str] | None, typer.Option(
+        "--case", metavar='"NAME: KIND NAME=VALUE ...; ..."',
+        help="faults that all systems meet besides their own, as of stress; none where it names none; may be repeated")
+    ] = None,
     metrics: Annotated[list[str] | None, typer.Option(
         "--metric", metavar="METRIC", help="in place of the usual ones; may be repeated")] = None,
     changes: Set = None, horizon: Horizon = None, warmup: Warmup = None, replications: Replications = None,
     seed: Seed = None,
-    folder: Annotated[Path | None, typer.Option("--out", help="where the table and the figure go")] = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="where the page, its figure and the numbers go")] = None,
     parallel: Parallel = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -48,6 +54,8 @@ def compare(
     from backwater.experiments.cli_words import read, scenario, variant_of
     from backwater.experiments.compare import compare as run_all
 
+    cases = dict(_case(text) for text in case or []) or {"as given": ()}
+    check(len(cases) == len(case or [1]), "--case", case, "must have a name of its own each")
     flags = {"horizon": horizon, "warmup": warmup, "replications": replications, "seed": seed}
     first, plan = read(what[0], changes, flags)
     systems = {what[0]: first} | {name: scenario(name, changes)[0] for name in what[1:]}
@@ -58,18 +66,51 @@ def compare(
         systems[name] = first.with_(changed)
     if folder is not None:
         make_folder(folder)
-    with Bar("systems", len(systems)) as bar:
-        found = run_all(
-            *systems.values(), names=systems, run=plan, metrics=metrics, parallel=parallel, progress=bar.to
-        )  # fmt: skip
+    met = {name: [_met(one, faults) for one in systems.values()] for name, faults in cases.items()}
+    found = {}
+    with Bar("systems", len(systems) * len(cases)) as bar:
+        for name, hit in met.items():
+            found[name] = run_all(
+                *hit, names=systems, run=plan, metrics=metrics, parallel=parallel,
+                progress=lambda _: bar.to(bar.done + 1),
+            )  # fmt: skip
     if folder is not None:
         _write(found, folder)
     if as_json:
-        print(json.dumps(numbers(found), allow_nan=False))
+        print(json.dumps(_plain(found), allow_nan=False))
         return
-    out.print(_table(found))
+    for name, comparison in found.items():
+        if case:
+            out.print(f"Case {name}", style="bold", markup=False)
+        out.print(_table(comparison))
     if folder is not None:
-        out.print(f"Tables and figure: {folder}", soft_wrap=True)
+        out.print(f"Report: {folder / 'report.html'}", soft_wrap=True)
+
+
+def _case(text: str) -> tuple[str, tuple[Fault, ...]]:
+    """A named case from ``NAME: FAULT; FAULT``."""
+    from backwater.experiments.cli_stress import fault_of
+
+    name, colon, said = text.partition(":")
+    must = 'must be "NAME: KIND NAME=VALUE ...; ...", such as "spike: load factor=3 start=2min duration=1min"'
+    check(colon and name.strip(), "--case", text, must)
+    try:
+        return name.strip(), tuple(fault_of(part.strip()) for part in said.split(";") if part.strip())
+    except ScenarioError as error:
+        where = error.where.replace("--fault", "--case", 1)
+        raise ScenarioError(where, error.must, error.given, shown=error.shown) from None
+
+
+def _met(scenario: Scenario, faults: tuple[Fault, ...]) -> Scenario:
+    """A scenario that meets faults besides its own."""
+    return scenario.with_({"faults": [*scenario.faults, *faults]}) if faults else scenario
+
+
+def _plain(found: dict[str, Comparison]) -> dict[str, Any]:
+    """What was found, as plain data: of the only case, or of each."""
+    if len(found) == 1:
+        return numbers(next(iter(found.values())))
+    return {"cases": {name: numbers(comparison) for name, comparison in found.items()}}
 
 
 def numbers(found: Comparison) -> dict[str, Any]:
@@ -117,8 +158,8 @@ def signed(value: float, kind: str) -> str:
     return f"{'-' if value < 0 else '+'}{human(abs(value), kind)}"
 
 
-def _write(found: Comparison, folder: Path) -> None:
-    from backwater.experiments.compare_figures import compared
+def _write(found: dict[str, Comparison], folder: Path) -> None:
+    from backwater.experiments.compare_report import write
 
-    (folder / "compare.json").write_text(json.dumps(numbers(found), indent=1, allow_nan=False), "utf-8")
-    compared(found)[1].savefig(folder / "compare.png", dpi=130)
+    (folder / "compare.json").write_text(json.dumps(_plain(found), indent=1, allow_nan=False), "utf-8")
+    write(found, folder, command())

@@ -25,6 +25,9 @@ SHOWN = (
     "attempts_per_job", "duplicate_ratio", "dropped_ratio", "give_up_ratio", "wasted_ratio", "utilization",
     "queue_mean", "queue_max", "memory_max", "spill_ratio", "workers_mean",
 )  # fmt: skip
+# And what they are about where one of the systems is a broker.
+BROKERED = ("blocked_p99", "lost_ratio", "redelivery_ratio", "dead_letter_ratio", "unacked_max", "stored_max",
+            "unfinished_ratio")  # fmt: skip
 
 
 class Difference(NamedTuple):
@@ -108,7 +111,8 @@ def compare(
         raise ScenarioError("run", "must be given: how long and how often", shown=False)
     run = run or Run(**(carried or {}))
     check(run.replications >= 2, "run.replications", run.replications, "must be at least 2 for an interval")
-    wanted = tuple(metrics) if metrics is not None else SHOWN
+    usual = (*SHOWN, *BROKERED) if any(scenario.broker is not None for scenario, _ in pairs) else SHOWN
+    wanted = tuple(metrics) if metrics is not None else usual
     for name in wanted:
         word, job_class, window = named(name)
         metric(word)

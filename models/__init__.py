@@ -8,13 +8,20 @@ from typing import Any, NamedTuple
 from backwater.errors import check, nearest
 from backwater.models import (
     autoscaling,
+    celery,
+    front_ends,
     herd,
+    inline_or_queue,
     llm_inference,
     mongodb_retries,
     overload,
+    rabbitmq,
+    redis,
     retry_storm,
     spill_collapse,
+    sqs,
     thumbnails,
+    use_cases,
 )
 from backwater.run import Run
 from backwater.scenario import Scenario
@@ -32,11 +39,22 @@ _MODULES = {
     "thumbnails": thumbnails, "llm_inference": llm_inference, "overload": overload, "retry_storm": retry_storm,
     "mongodb_retries": mongodb_retries, "spill_collapse": spill_collapse, "herd": herd,
     "autoscaling": autoscaling,
+    "redis_list": redis, "redis_reliable": redis, "redis_stream": redis,
+    "rabbitmq_classic": rabbitmq, "rabbitmq_quorum": rabbitmq,
+    "sqs_standard": sqs, "sqs_fifo": sqs, "celery_redis": celery, "celery_rabbitmq": celery,
+    **dict.fromkeys(use_cases.RUNS, use_cases), "sync_inline": inline_or_queue, "async_queue": inline_or_queue,
+    **dict.fromkeys(front_ends.NAMES, front_ends),
 }  # fmt: skip
-MODELS = {
-    name: Ready(getattr(module, name), module.RUN, (module.__doc__ or "").splitlines()[0])
-    for name, module in _MODULES.items()
-}
+
+
+def _ready(name: str, module: Any) -> Ready:
+    build = getattr(module, name)
+    alone = module.__name__.endswith(f".{name}")  # else the module has several, and each says what it is
+    run = module.RUNS[name] if hasattr(module, "RUNS") else module.RUN
+    return Ready(build, run, ((module if alone else build).__doc__ or "").splitlines()[0])
+
+
+MODELS = {name: _ready(name, module) for name, module in _MODULES.items()}
 
 
 def ready(name: str) -> Ready:

@@ -73,7 +73,7 @@ def test_the_command_compares_variants_and_writes_table_and_figure(tmp_path, cap
     assert status == 0
     assert "small" in out
     assert "minus that of thumbnails" in out
-    assert {path.name for path in folder.iterdir()} == {"compare.json", "compare.png"}
+    assert {path.name for path in folder.iterdir()} == {"compare.json", "compare.png", "report.html", "report.json"}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from test_cli import run
 import backwater as bw
 from backwater.engines.compiled.restart import Split, Splits, Tally, prepare
 from backwater.errors import ScenarioError
+from backwater.experiments import splitting
 from backwater.experiments.splitting import Rare, _estimate, loss
 from backwater.experiments.theory.formulas import mmck_loss
 from backwater.experiments.theory.match import theory
@@ -127,3 +128,21 @@ def test_the_command_tells_the_ratio_and_what_it_saved(tmp_path, capsys):
     status, out, _ = run(capsys, "rare", str(path), "--horizon", "20 s", "--warmup", "1 s", "--budget", "10")
     assert status == 1
     assert out.startswith("No 503 was seen in 10 replications, so nothing can be said")
+
+
+def test_an_interval_of_few_events_is_not_believed(monkeypatch):
+    # Every second replication sees as much as all others: two of them would do by the interval alone.
+    monkeypatch.setattr(splitting, "_pilot", lambda *_: (Splits((), ()), 0.0))
+
+    class Runner:
+        """Replications that are known before."""
+
+        def __init__(self, *_) -> None: ...
+
+        def __call__(self, number: int, *_) -> Tally:
+            return Tally(1e6, 1.0 if number % 2 else 0.0, 1e6, np.zeros(1, np.int64))
+
+    monkeypatch.setattr(splitting, "_Runner", Runner)
+    found = loss(mmck(1, 0.5, 8), bw.Run(horizon=100.0), precision=0.99, parallel=1)
+    assert found.precision < 0.99
+    assert found.found.n == 2 * splitting.EVENTFUL
