@@ -33,8 +33,12 @@ class Event(NamedTuple):
     what: str
 
 
-def of(outcome: Outcome, why: str = "full") -> list[Event]:
-    """The events of a run whose attempts and jobs were recorded, in order of time; ``why`` some get the 503."""
+def of(outcome: Outcome, why: str = "full", *, brokered: bool = False) -> list[Event]:
+    """The events of a run whose attempts and jobs were recorded, in order of time.
+
+    why       some get the 503
+    brokered  whether there is a broker, to which messages may be on their way
+    """
     assert outcome.attempts is not None
     assert outcome.jobs is not None
     sent = {(row[0], row[1], row[3]): row[5] for row in outcome.attempts}
@@ -45,7 +49,7 @@ def of(outcome: Outcome, why: str = "full") -> list[Event]:
         found.append(((event.time, rank, row[0], row[1], number), event))  # type: ignore[arg-type]
 
     for row in outcome.attempts:
-        _tell(row, sent.get((row[0], row[1], row[3] + 1)), why, say)
+        _tell(row, sent.get((row[0], row[1], row[3] + 1)), why, brokered, say)
     done = {(row[0], row[1]): row[9] for row in outcome.attempts if row[16] == COMPLETED}
     for row in outcome.jobs:
         if JOB_OUTCOMES[int(row[6])] == "completed" and row[4] > done[row[0], row[1]]:
@@ -58,10 +62,9 @@ def of(outcome: Outcome, why: str = "full") -> list[Event]:
     return [event for _, event in found]
 
 
-def _tell(row: np.ndarray, again: float | None, full: str, say) -> None:  # type: ignore[no-untyped-def]
+def _tell(row: np.ndarray, again: float | None, full: str, brokered: bool, say) -> None:  # type: ignore[no-untyped-def]
     """The events of one attempt; ``again`` is when the next attempt of its job was sent."""
     number, sent, accepted, taken, started, ended, outcome = (*row[[3, 5, 6, 7, 8, 9]], int(row[16]))
-    delivery, delivered, returned = row[[20, 21, 22]]
     # A hedge may have been sent before.
     retry = "" if again is None or again < ended else f", again in {_short(again - ended)}"
     hedge = "hedge: " if row[18] else ""
@@ -71,19 +74,15 @@ def _tell(row: np.ndarray, again: float | None, full: str, say) -> None:  # type
         return
     at_once = taken == accepted and row[11] == 0
     joins = "accepted" if at_once else "waits" if not row[11] else "waits on disk"
-    if delivery > 1:
-        if math.isnan(accepted):
-            return
-        say(order.DELIVERY, accepted, row, number, f"back in the queue: delivery {delivery:.0f}")
+    if brokered:
+        _tell_of_message(row, say)
     elif accepted == sent:
         say(order.ARRIVAL, sent, row, number, f"{hedge}{joins}")
     else:
-        say(order.ARRIVAL, sent, row, number, "full, held outside" if math.isnan(delivered) else "sent")
+        say(order.ARRIVAL, sent, row, number, "full, held outside")
         if not math.isnan(accepted):
             say(order.COMPLETION + 0.45, accepted, row, number, f"let in: {joins}")
-    if delivered < (math.inf if math.isnan(taken) else taken):
-        say(order.COMPLETION + 0.4, delivered, row, number, "handed to a node")
-    elif not math.isnan(taken) and row[11]:
+    if not math.isnan(taken) and row[11] and not brokered:
         say(order.COMPLETION + 0.4, taken, row, number, f"taken by worker {row[10]:.0f}, read from disk")
     if not math.isnan(started):
         rank = order.ARRIVAL + 0.5 if at_once else order.COMPLETION + 0.5
@@ -99,8 +98,22 @@ def _tell(row: np.ndarray, again: float | None, full: str, say) -> None:  # type
         RETURNED: "comes to nothing: taken back",
     }  # fmt: skip
     if outcome != UNFINISHED:
-        late = ", though it had been taken back" if returned and outcome != RETURNED else ""
+        late = ", though it had been taken back" if row[22] and outcome != RETURNED else ""
         say(order.COMPLETION, ended, row, number, ends[outcome] + late)
+
+
+def _tell_of_message(row: np.ndarray, say) -> None:  # type: ignore[no-untyped-def]
+    """How a delivery came into a broker's queue, and went to a node."""
+    number, sent, accepted, taken = row[[3, 5, 6, 7]]
+    delivery, delivered = row[[20, 21]]
+    if delivery > 1 and not math.isnan(accepted):
+        say(order.DELIVERY, accepted, row, number, f"back in the queue: delivery {delivery:.0f}")
+    elif delivery == 1:
+        say(order.ARRIVAL, sent, row, number, "accepted" if accepted == sent else "sent")
+        if accepted > sent:
+            say(order.DELIVERY, accepted, row, number, "accepted, and ready")
+    if not math.isnan(delivered) and delivered != taken:
+        say(order.ARRIVAL + 0.4, delivered, row, number, "handed to a node")
 
 
 def _taken_from(accepted: float, taken: float) -> str:

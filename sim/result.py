@@ -140,13 +140,9 @@ class Result:
         import pandas as pd
 
         check("events" in self.run.record, "run.record", list(self.run.record), 'must name "events"')
-        parts = [
-            pd.DataFrame(
-                events.of(done, "turned away" if self.scenario.queue.admission else "full"),
-                columns=list(events.Event._fields),
-            )
-            for done in self.outcomes
-        ]
+        why, brokered = "turned away" if self.scenario.queue.admission else "full", self.scenario.broker is not None
+        fields = list(events.Event._fields)
+        parts = [pd.DataFrame(events.of(done, why, brokered=brokered), columns=fields) for done in self.outcomes]
         return pd.concat(parts, keys=range(len(parts)), names=["replication", "event"]).reset_index(level=0)
 
     def _rows(self, name: str, columns: list[str], outcomes: tuple[str, ...]) -> pd.DataFrame:

@@ -180,3 +180,17 @@ def test_what_does_not_fit_gets_one_line(broker, parts, told):
         bw.Scenario(arrivals=bw.Poisson(rate=1), workers=workers, broker=broker, **parts)
     assert str(refused.value).startswith(told)
     assert "\n" not in str(refused.value)
+
+
+def test_steps_tell_what_comes_back():
+    scenario = bw.Scenario(
+        arrivals=bw.Periodic(interval="1 s"), workers={"service": "700 ms"}, client=ASYNC,
+        broker={"visibility_timeout": "500 ms", "max_deliveries": 2, "publish_delay": "100 ms"},
+    )  # fmt: skip
+    result = bw.simulate(scenario, horizon="1950 ms", replications=1, record=("events",))
+    told = [(round(event.time, 6), event.what) for event in result.events.itertuples()]
+    assert told == [
+        (1.0, "sent"), (1.1, "accepted, and ready"), (1.1, "service starts on worker 0"),
+        (1.6, "back in the queue: delivery 2"), (1.8, "completed, though it had been taken back"),
+        (1.8, "service starts on worker 0"),
+    ]  # fmt: skip

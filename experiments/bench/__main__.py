@@ -1,4 +1,4 @@
-"""``make bench``: measure and print the tables. Arguments: names of parts (speed, bounds, growth, threads, start)."""
+"""``make bench``: measure and print the tables. Arguments: parts (speed, bounds, brokers, growth, threads, start)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backwater.experiments.bench import scaling
+from backwater.experiments.bench.brokers import costs
 from backwater.experiments.bench.systems import ROUNDS, ratio, speeds, systems
 
 out = Console(width=110, highlight=False)
@@ -47,6 +48,19 @@ def bounds() -> None:
         middle = statistics.median(each[name] for each in rounds)
         table.add_row(
             name, f"{middle:.1f}", f"{statistics.median(ratios):.2f} times", f"{ratios[0]:.2f} .. {ratios[-1]:.2f}"
+        )
+    out.print(table)
+
+
+def brokers() -> None:
+    """What a broker costs."""
+    rounds = [costs(500_000, seed) for seed in range(ROUNDS + 1)][1:]
+    table = _table("\nM/M/16 behind a broker, callers that go on", "what", "ns per job", "of none", "spread")
+    for name in rounds[0]:
+        ratios = sorted(each[name] / each["no broker"] for each in rounds)
+        middle = statistics.median(each[name] for each in rounds)
+        table.add_row(
+            name, f"{middle:.0f}", f"{statistics.median(ratios):.2f} times", f"{ratios[0]:.2f} .. {ratios[-1]:.2f}"
         )
     out.print(table)
 
@@ -89,7 +103,7 @@ def start() -> None:
 
 
 PARTS: dict[str, Callable[[], None]] = {
-    "speed": speed, "bounds": bounds, "threads": threads, "growth": growth, "start": start,
+    "speed": speed, "bounds": bounds, "brokers": brokers, "threads": threads, "growth": growth, "start": start,
 }  # fmt: skip
 
 
