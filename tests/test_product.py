@@ -25,10 +25,10 @@ def test_the_readmes_python_runs():
 
 
 def test_the_readme_shows_the_commands_that_there_are():
-    words = set(re.findall(r"\.venv/bin/backwater (\w+)", README))
+    words = set(re.findall(r"\.venv/bin/backwater ([\w-]+)", README))
     command = [sys.executable, "-m", "backwater.experiments.cli", "--help"]
     help_ = subprocess.run(command, capture_output=True, text=True).stdout
-    assert words == set(re.findall(r"^  (\w+)  +\S", help_.partition("Commands:")[2], re.MULTILINE))
+    assert words == set(re.findall(r"^  ([\w-]+)  +\S", help_.partition("Commands:")[2], re.MULTILINE))
     assert {"list", "run", "sweep", "plan"} < words
 
 

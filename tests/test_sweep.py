@@ -200,7 +200,7 @@ def test_the_report_stands_alone_and_says_the_failures_first(files):
     assert {origin.split(":")[0] for _, _, origin in origins} == {"swept", "noted", "set", "default"}
     assert "http://" not in page
     assert "https://" not in page
-    assert page.count("data:image/png;base64,") == 4
+    assert page.count("data:image/png;base64,") == 5
     assert len(told["All points"][0].rows) == 44
     assert "backwater sweep x" in page
 
