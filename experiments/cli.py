@@ -147,6 +147,7 @@ def steps(
         update={"arrivals": min(first + 1, plan.arrivals or first + 1), "record": ("events",), "windows": {}}
     )
     names = [*(part.name for part in scenario.producers), "backlog"]
+    names += [part.name for part in scenario.senders[len(scenario.producers) :]]
     for event in events.of(replicate(scenario, short, 0), brokered=scenario.broker is not None)[:first]:
         source = f"{names[event.source]} " if len(names) > 2 or scenario.queue.backlog else ""
         attempt = f" attempt {event.attempt}" if event.attempt else ""

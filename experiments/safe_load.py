@@ -54,7 +54,7 @@ def bound(scenario: Scenario) -> Bound | None:
     known = set(scenario.plain()) <= SCENARIO and set(scenario.workers.plain()) <= WORKERS
     known = known and all(set(part.client.plain()) <= CLIENT for part in scenario.producers)
     closed = any(isinstance(part.source, Closed) for part in scenario.producers)
-    if not known or closed or scenario.queue.memory is not None or scenario.work <= 0:
+    if not known or closed or scenario.follow_up is not None or scenario.queue.memory is not None or scenario.work <= 0:
         return None
     costs = [_cost(part.client, scenario) for part in scenario.producers]
     works = [_work(part, scenario) for part in scenario.producers]

@@ -108,6 +108,8 @@ def _check(scenario: Scenario, run: Run, precision: float, most: int) -> int:
     check(BATCH <= most <= MOST, "budget", most, f"must be from {BATCH} to {MOST:,} replications")
     check(run.horizon is not None, "run.horizon", None, "must be given for runs to be split")
     check(scenario.broker is None, "broker", "a broker", "must not be given for runs to be split")
+    leads = next((name for name, job in scenario.jobs.items() if job.then is not None), None)
+    check(leads is None, f"jobs.{leads}.then", leads, "must not be given for runs to be split")
     room = scenario.queue.bounds[0]
     check(math.isfinite(room), "queue.capacity", None, "must bound the queue, or nothing is ever rejected")
     check_end(scenario, run)

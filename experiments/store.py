@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 
+from backwater.contents import digest_of
 from backwater.errors import ScenarioError, check
 from backwater.jit import source_digest
 from backwater.run import Run
-from backwater.scenario import Scenario, digest_of
+from backwater.scenario import Scenario
 
 PATIENCE = 60.0  # how long another process may hold the file [s]
 

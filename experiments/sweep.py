@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from backwater.contents import digest_of
 from backwater.errors import AuditError, LimitError, RuleError, ScenarioError, check
 from backwater.experiments.cell import BOUNDS, Array, Cell, measured
 from backwater.experiments.experiment import Axis, Design, Experiment, Grid, Point, experiment_from, flat, read_scenario
@@ -22,7 +23,7 @@ from backwater.experiments.precision import LEAST, MOST, Goal, allocate, goals, 
 from backwater.experiments.store import Store
 from backwater.metrics import METRICS
 from backwater.run import Run
-from backwater.scenario import Scenario, digest_of
+from backwater.scenario import Scenario
 from backwater.simulation import cores, in_threads, resolve, simulate, versions
 
 Folder = str | os.PathLike[str]

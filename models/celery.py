@@ -51,7 +51,9 @@ def celery_redis(
     countdown    until such a retry, which is a new message that is sent at once [s]
     time_limit   task_time_limit: a task that takes longer is ended, and has failed [s]
     appendfsync  as of ``redis_list``
-    work         see ``Work``; task_delay is a countdown, which a worker holds
+    work         see ``Work``; task_delay is a countdown, which a worker holds. A ``canvas`` is sent by
+                 the worker that ends the task before; a chord's body by the one that ends the last of its header,
+                 which counts in Redis (R)
 
     field                            default  source                                            known
     broker.ack                       early    celery:app/defaults.py: task_acks_late            V
@@ -83,7 +85,8 @@ def celery_redis(
     it exits, and cannot come back before memory is freed (M).
     Left out: the loss between BRPOP and the bookkeeping; the second that ETAs are rounded to; a killed process whose
     node lives, which acknowledges even late (here its message comes back); that a sender gives up once it could not
-    publish (here a ``max_retries`` holds for that, too); rate limits, beat (see ``Cron``), chains, groups and chords.
+    publish (here a ``max_retries`` holds for that, too); rate limits of tasks, beat (see ``Cron``). A
+    caller that begins a canvas itself is a task here.
     """
     given = Work(**work)
     broker = Broker(
@@ -104,7 +107,9 @@ def celery_rabbitmq(
 
     late, multiplier, max_retries, countdown, time_limit  as of ``celery_redis``
     confirm  time from acceptance to the publisher confirm [s]; never, the default: no confirms
-    work     see ``Work``; length is ``max-length``, memory that of the machine
+    work     see ``Work``; length is ``max-length``, memory that of the machine. A result back-end that does not count,
+             as RabbitMQ's, is asked every second whether the header of a chord is done (result_chord_retry_interval, V;
+             by a task, celery.chord_unlock, whose own work is left out)
 
     field                            default  source                                            known
     broker.ack                       early    celery:app/defaults.py: task_acks_late            V
@@ -143,5 +148,6 @@ def celery_rabbitmq(
         publish_delay="1 ms", delivery_delay="1 ms",
     )  # fmt: skip
     client = sender(max_retries, countdown)
-    whole = given.behind(broker, "Celery on RabbitMQ", prefetch=multiplier or "unlimited", client=client)
+    prefetch = multiplier or "unlimited"
+    whole = given.behind(broker, "Celery on RabbitMQ", prefetch=prefetch, client=client, looks="1 s")
     return timed(whole, time_limit)

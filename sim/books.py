@@ -19,11 +19,13 @@ from backwater.measure import (
     GAUGE,
     JOB_ROW,
     KINDS,
+    WORKFLOW_ROW,
     Array,
     Books,
     alone,
     fold_attempts,
     fold_jobs,
+    fold_workflows,
     # fmt: skip,
 )
 from backwater.outcome import BINS, COUNTERS, GAUGES, LATENCIES, MAIN, WHOLE, Outcome
@@ -87,6 +89,10 @@ class Fold:
         """Fold rows of ended jobs, in the order in which they ended."""
         fold_jobs(self.books, rows.view(JOB_ROW)[:, 0])
         self.keep_jobs(rows)
+
+    def workflows(self, rows: Array) -> None:
+        """Fold rows of ended workflows, in the order in which they ended."""
+        fold_workflows(self.books, rows.view(WORKFLOW_ROW)[:, 0])
 
     def keep_attempts(self, rows: Array) -> None:
         """Keep rows of attempts that are folded already, and count them over time, where that is wanted."""

@@ -24,7 +24,7 @@ def controls(cells: Cells) -> npt.NDArray[np.float64]:
     named windows and single classes.
     """
     scenario, known = cells.scenario, []
-    if cells.view == MAIN and cells.job_class == 0:
+    if scenario.follow_up is None and cells.view == MAIN and cells.job_class == 0:
         if _steady(scenario):
             known.append(cells.count("arrived") / cells.length - scenario.rate)
         if _as_drawn(scenario):

@@ -264,10 +264,24 @@ def needs_unit(law: Law) -> bool:
     return not isinstance(law, (PhaseType, Scipy))
 
 
+def _counts(law: Law) -> Law:
+    must = "must be a number of jobs, or a distribution of one, without a unit"
+    check(not law.dimension and not isinstance(law, Linear), "", law.plain(), must)
+    check(law.average < float("inf"), "", law.average, "must have a finite mean")
+    return law
+
+
+def _plain_count(law: Law) -> Any:
+    return int(law.average) if isinstance(law, Constant) else part_table(law)
+
+
+#: A number of things: a distribution whose variates are rounded to whole numbers.
+CountLaw = Annotated[AnyLaw, AfterValidator(_counts), PlainSerializer(_plain_count, return_type=Any)]
 TimeLaw = Annotated[AnyLaw, _of("time")]
 SizeLaw = Annotated[AnyLaw, _of("size")]
 
 __all__ = [
-    "Constant", "Empirical", "Erlang", "Exponential", "Gamma", "Histogram", "HyperExponential", "Law", "Linear",
-    "LogNormal", "Mixture", "Pareto", "PhaseType", "Scipy", "SizeLaw", "TimeLaw", "Uniform", "Weibull", "read_law",
+    "Constant", "CountLaw", "Empirical", "Erlang", "Exponential", "Gamma", "Histogram", "HyperExponential", "Law",
+    "Linear", "LogNormal", "Mixture", "Pareto", "PhaseType", "Scipy", "SizeLaw", "TimeLaw", "Uniform", "Weibull",
+    "read_law",
 ]  # fmt: skip

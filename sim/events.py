@@ -52,6 +52,8 @@ def of(outcome: Outcome, why: str = "full", *, brokered: bool = False) -> list[E
         _tell(row, sent.get((row[0], row[1], row[3] + 1)), why, brokered, say)
     done = {(row[0], row[1]): row[9] for row in outcome.attempts if row[16] == COMPLETED}
     for row in outcome.jobs:
+        if (row[8], row[9]) != (row[0], row[1]):
+            say(order.ARRIVAL - 0.1, row[3], row, 0, f"sent by a worker: of the workflow of job {row[9]:.0f}")
         if JOB_OUTCOMES[int(row[6])] == "completed" and row[4] > done[row[0], row[1]]:
             say(order.POLL, row[4], row, 0, "its client asks and finds it completed")
         if JOB_OUTCOMES[int(row[6])] == "gave_up":

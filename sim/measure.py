@@ -22,7 +22,7 @@ from backwater.outcome import BINS, COUNTERS, FIRST_OCTAVE, GAUGES, LATENCIES, M
 from backwater.pointers import by_pointer
 
 Array = npt.NDArray[np.float64]
-WAIT, SOJOURN, LATENCY, BLOCKED = range(len(LATENCIES))
+WAIT, SOJOURN, LATENCY, BLOCKED, OF_WORKFLOW = range(len(LATENCIES))
 KINDS = len(GAUGES)
 _FIRST_BIN = (FIRST_OCTAVE + 1022) * SUB - 1  # what the upper 20 bits of a float are above its bin's number
 _DROP_BITS = 52 - (SUB.bit_length() - 1)
@@ -43,6 +43,7 @@ CELL = np.dtype([
 #: Rows as records, all float64.
 ATTEMPT_ROW = np.dtype([({"class": "job_class"}.get(column.name, column.name), "f8") for column in o.ATTEMPT])
 JOB_ROW = np.dtype([({"class": "job_class"}.get(column.name, column.name), "f8") for column in o.JOB])
+WORKFLOW_ROW = np.dtype([({"class": "job_class"}.get(column.name, column.name), "f8") for column in o.WORKFLOW])
 
 
 @by_pointer()
@@ -350,3 +351,30 @@ def fold_jobs(books, rows):  # type: ignore[no-untyped-def]
     """Fold JOB_ROW records."""
     for n in range(len(rows)):
         fold_job(books, rows[n], rows[n].outcome, rows[n].ended)
+
+
+@inlined
+def _workflow_over(books, first, failed, ended, at):  # type: ignore[no-untyped-def]
+    """A workflow that has ended, in a cell to which it belongs."""
+    cell = books.cells[at]
+    cell.workflows += 1
+    cell.workflows_failed += failed
+    if not failed and at >= MAIN * books.places:
+        _note(books, at, OF_WORKFLOW, ended - first.arrived)
+
+
+@inner
+def fold_workflow(books, first, failed, ended):  # type: ignore[no-untyped-def]
+    """Fold a workflow that has ended: of its first job, a record with the fields that these functions name."""
+    c = _place(books, first)
+    _workflow_over(books, first, failed, ended, MAIN * books.places + c if ended >= books.ends[MAIN, 0] else c)
+    for view in range(MAIN + 1, books.ends.shape[0]):
+        if books.ends[view, 0] <= first.arrived < books.ends[view, 1]:
+            _workflow_over(books, first, failed, ended, view * books.places + c)
+
+
+@compiled
+def fold_workflows(books, rows):  # type: ignore[no-untyped-def]
+    """Fold WORKFLOW_ROW records."""
+    for n in range(len(rows)):
+        fold_workflow(books, rows[n], rows[n].failed, rows[n].ended)

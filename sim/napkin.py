@@ -28,11 +28,25 @@ def napkin(scenario: Scenario) -> list[tuple[str, str]]:
     out = [("system", kendall(scenario)), ("load", _load(scenario)), ("steady state", _steady(scenario))]
     if scenario.workers.varies:
         out.append(("workers", _staff(scenario.workers)))
+    out += _workflows(scenario)
     out += _room(scenario)
     if scenario.broker is not None:
         out += _broker(scenario, scenario.broker)
     for producer in scenario.producers:
         out += _patience(producer, scenario)
+    return out
+
+
+def _workflows(scenario: Scenario) -> list[tuple[str, str]]:
+    """What jobs lead to."""
+    out = []
+    for name, job in scenario.jobs.items():
+        if job.then is not None:
+            means = {word: mean - (word == job.then.join) for word, mean in job.then.means.items()}
+            sent = ", ".join(f"{human(mean, '')} {word}" for word, mean in means.items() if mean > 0)
+            looks = f", looked for every {human(job.then.join_every, 'time')}" if job.then.join_every else ""
+            joined = f"; once all are served, 1 {job.then.join}{looks}" if job.then.join is not None else ""
+            out.append((f"after {name}", f"{sent}{joined}"))
     return out
 
 
@@ -94,7 +108,7 @@ def _letter(law: Law) -> str:
 def peak_load(scenario: Scenario) -> float:
     """Load of first attempts while every source is at its highest rate [1]."""
     work = sum(p.source.peak_rate * p.scale * scenario.mean_service(p) for p in scenario.producers)
-    return scenario.load * work / scenario.work if scenario.work > 0 else 0.0
+    return scenario.load * work / scenario.own_work if scenario.own_work > 0 else 0.0
 
 
 def _load(scenario: Scenario) -> str:
@@ -192,6 +206,8 @@ def mean_size(scenario: Scenario) -> float:
             law = jobs[index].size
             total += rate * (share - before) * (mean_of(law, producer.source) if law is not None else 0.0)
             before = share
+    for job, rate in zip(jobs, scenario.led_rates, strict=True):
+        total += rate * job.size.average if job.size is not None else 0.0
     return total / scenario.rate
 
 

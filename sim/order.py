@@ -52,6 +52,12 @@ def of_delivery(number, delivery):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def of_lead(served, part):  # type: ignore[no-untyped-def]
+    """What stands for the ``part`` of what a job leads to, once it has been served so often."""
+    return served << 6 | part
+
+
+@compiled
 def of_message(what, number, delivery):  # type: ignore[no-untyped-def]
     """What stands for an attempt in the key of something that happens to its message."""
     return what << 11 | (min(delivery, 32) - 1) << 6 | min(number, 63)

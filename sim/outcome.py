@@ -57,6 +57,16 @@ JOB = (
     Column("attempts", "", "how often it was sent"),
     Column("outcome", "", "see JOB_OUTCOMES"),
     Column("released", "s", "when its caller went on: as ended, in async mode when first accepted", "still blocked"),
+    Column(
+        "origin_source", "", "which source sent the job with which its workflow began: its own unless it was led to"
+    ),
+    Column("origin", "", "number of that job within its source: its own unless it was led to"),
+)
+WORKFLOW = (
+    Column("class", "", "class of the job with which it began"),
+    Column("arrived", "s", "when that job arrived"),
+    Column("ended", "s", "when all that it led to had been served, or had ended without"),
+    Column("failed", "", "1 if one was never served"),
 )
 ATTEMPT_OUTCOMES = (
     "rejected",
@@ -91,10 +101,10 @@ COUNTERS = (
     "waited", "memory_time", "held_time", "awaited",
     "arrived", "unfinished", "resolved", "completed", "gave_up", "dropped", "lost", "dead_lettered",
     "job_attempts", "on_time", "due", "alive_time", "outside_time",
-    "redelivered", "prefetched_time",
+    "redelivered", "prefetched_time", "workflows", "workflows_failed",
 )  # fmt: skip
 COUNTER = {name: index for index, name in enumerate(COUNTERS)}
-LATENCIES = ("wait", "sojourn", "latency", "blocked")
+LATENCIES = ("wait", "sojourn", "latency", "blocked", "workflow")
 
 # Bins of the histograms: one for zero, then 256 per octave from 2**-30 s to 2**34 s (relative width at most 1/256).
 SUB, FIRST_OCTAVE, OCTAVES = 256, -29, 64
@@ -108,8 +118,8 @@ class Outcome:
 
     ends        start and end of each view [s], shape (views, 2)
     counters    see COUNTERS, shape (views, classes + 1, counters)
-    histograms  counts of wait, sojourn, latency, blocked, shape (views, classes + 1, 4, BINS)
-    sums, tops  sum and maximum of each [s], shape (views, classes + 1, 4)
+    histograms  counts of LATENCIES, shape (views, classes + 1, latencies, BINS)
+    sums, tops  sum and maximum of each [s], shape (views, classes + 1, latencies)
     areas       time integral of each gauge, shape (views, gauges, classes + 1)
     peaks       highest value of each gauge, shape (views, gauges, classes + 1)
     oldest      highest age of a waiting attempt [s], shape (views, classes + 1)

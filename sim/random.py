@@ -43,6 +43,7 @@ PUBLISH = 40  # how long a message takes to the broker (index: the attempt's num
 DELIVER = 41  # how long it takes to a worker (index: see ``of_delivery``)
 TWICE = 42  # whether an acknowledged message is handed out once more (index: see ``of_delivery``)
 MISS = 43  # whether a question finds nothing although messages are there (source 0; job: the node; index: before it)
+LEAD = 44  # how many jobs one leads to (index: see ``order.of_lead``)
 RESAMPLE = 36  # from where in a trace a piece is taken (job: the pass; index: the piece)
 
 SEEDS = 2**64  # seeds are 0 .. 2**64 - 1

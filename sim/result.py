@@ -154,16 +154,18 @@ class Result:
         frames = [pd.DataFrame(part, columns=columns) for part in parts]
         table = pd.concat(frames, keys=range(len(frames)), names=["replication", "row"]).reset_index(level=0)
         sources = [*(part.name for part in self.scenario.producers), "backlog"]
-        table["source"] = pd.Categorical.from_codes(table["source"].astype(int), sources)
+        sources += [part.name for part in self.scenario.senders[len(self.scenario.producers) :]]
+        for column in {"source", "origin_source"} & set(table):
+            table[column] = pd.Categorical.from_codes(table[column].astype(int), sources)
         table["class"] = pd.Categorical.from_codes(table["class"].astype(int), list(self.scenario.jobs))
         table["outcome"] = pd.Categorical.from_codes(table["outcome"].astype(int), list(outcomes))
-        whole = [c for c in ("job", "number", "worker", "attempts", "served") if c in table]
+        whole = [c for c in ("job", "number", "worker", "attempts", "served", "origin") if c in table]
         yes = [c for c in ("spilled", "timed_out", "hedge", "superseded") if c in table]
         return table.astype({**dict.fromkeys(whole, int), **dict.fromkeys(yes, bool)})
 
     @cached_property
     def histograms(self) -> pd.DataFrame:
-        """Counts per bin (low, high] [s] of wait, sojourn, latency and blocked; bins that hold nothing are left out."""
+        """Counts per bin (low, high] [s] of each of LATENCIES; bins that hold nothing are left out."""
         import pandas as pd
 
         edges, cells = bin_edges(), self.cells()

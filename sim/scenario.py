@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from functools import cached_property
 from itertools import accumulate
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from backwater.base import Model
@@ -22,11 +20,12 @@ from backwater.components.broker import Broker, check_beside, check_without
 from backwater.components.client import Client
 from backwater.components.cron import Cron
 from backwater.components.faults import Fault
-from backwater.components.jobs import Job
+from backwater.components.jobs import Job, check_led, led_to, with_led
 from backwater.components.queue import Queue
 from backwater.components.source import BATCH, Listed
 from backwater.components.trace import Trace
 from backwater.components.workers import Workers
+from backwater.contents import digest_of, rules_of, walk
 from backwater.distributions import Law, Linear
 from backwater.errors import ScenarioError, check, nearest
 from backwater.quantile import quantile
@@ -79,6 +78,7 @@ class Scenario(Model):
     @model_validator(mode="after")
     def _fits_together(self) -> Scenario:
         check(0 < len(self.jobs) <= CLASSES, "jobs", len(self.jobs), f"must be 1 to {CLASSES} classes")
+        check_led(self.jobs)
         for path in self.notes:
             check(
                 path in self.settings,
@@ -90,7 +90,7 @@ class Scenario(Model):
             service = job.service or self.workers.service
             if service is None:
                 raise ScenarioError("workers.service", f"is missing, and jobs.{name} has no service", shown=False)
-            self._check_law(service, f"jobs.{name}.service" if job.service else "workers.service")
+            self._check_law(service, f"jobs.{name}.service" if job.service else "workers.service", name)
             self._check_size(name, job)
         places = self.queue.bounds[0] + self.workers.at_first * self.workers.enough
         backlog = self.queue.backlog
@@ -109,7 +109,7 @@ class Scenario(Model):
         """A client that tries for ever without a pause, and is turned away at once, would stop the clock."""
         queue = self.queue
         full = not math.isinf(min(queue.bounds)) and queue.overflow in ("reject", "shed_oldest")
-        for producer in self.producers:
+        for producer in self.senders:
             client, retry = producer.client, producer.client.retry
             gated = client.breaker is not None or client.throttle is not None
             if retry is None or not (full or queue.admission or gated) or client.retry_budget is not None:
@@ -124,7 +124,7 @@ class Scenario(Model):
             check_without(self.workers, self.jobs, self.faults)
             return
         own = {f"arrivals.{p.name}.client" for p in self.producers if p.source.client is not None}
-        named = {f"arrivals.{p.name}.client": p.client for p in self.producers}
+        named = {f"arrivals.{p.name}.client": p.client for p in self.senders}
         clients = {where if where in own else "client": client for where, client in named.items()}
         check_beside(self.broker, self.queue, self.workers, self.jobs, clients)
 
@@ -137,7 +137,7 @@ class Scenario(Model):
             waits = self.workers.batch.wait is not None  # type: ignore[union-attr]
             check(not blocks, where, least, "must be 1 where queue.capacity_bytes makes producers wait outside")
             check(waits, "workers.batch.wait", None, "must be given where capacity_bytes may let in fewer than least")
-        for producer in self.producers:
+        for producer in self.senders:
             client = producer.client
             hedges = client.hedge is not None and self.workers.batch is not None
             check(not hedges, "workers.batch", "a batch", "must not be given where clients hedge")
@@ -146,12 +146,11 @@ class Scenario(Model):
             check(not blocks or apart, "queue.overflow", "block", must)
 
     def _check_names(self) -> Scenario:
-        sent: set[int] = set()
-        for producer in self.producers:
-            sent |= set(producer.classes)
+        sent = {index for producer in self.producers for index in producer.classes}
+        led = led_to(self.jobs)
         for index, name in enumerate(self.jobs):
-            check(index in sent, f"jobs.{name}", name, "must be sent by some source")
-        for producer in self.producers:
+            check(index in sent or name in led, f"jobs.{name}", name, "must be sent by some source")
+        for producer in self.senders:
             client = producer.client
             timeout = client.attempt_timeout
             told = self.queue.overflow != "drop_oldest" or timeout is not None or client.total_timeout is not None
@@ -166,7 +165,7 @@ class Scenario(Model):
     def _check_size(self, name: str, job: Job) -> None:
         memory = self.queue.memory
         if job.size is not None:
-            self._check_law(job.size, f"jobs.{name}.size")
+            self._check_law(job.size, f"jobs.{name}.size", name)
         elif memory is not None and memory.limit is not None:
             raise ScenarioError(
                 f"jobs.{name}.size", "is missing: queue.memory needs to know how big jobs are", shown=False
@@ -174,12 +173,13 @@ class Scenario(Model):
         elif self.queue.capacity_bytes is not None:
             raise ScenarioError(f"jobs.{name}.size", "is missing: queue.capacity_bytes needs it", shown=False)
 
-    def _check_law(self, law: Law, where: str) -> None:
+    def _check_law(self, law: Law, where: str, job: str) -> None:
         """Refuse what cannot be drawn: columns where no trace gives them, infinite means."""
         if not isinstance(law, Linear):
             check(law.average < float("inf"), where, law.average, "must have a finite mean")
             return
         check(not self.queue.backlog, where, "linear", "must not depend on a trace where there is a backlog")
+        check(job not in led_to(self.jobs), where, "linear", "must not depend on a trace for jobs that others lead to")
         for producer in self.producers:
             source = producer.source
             if not isinstance(source, Trace):
@@ -202,10 +202,24 @@ class Scenario(Model):
         for word in source.jobs or ():
             where = "arrivals.jobs" if name == "arrivals" else f"arrivals.{name}.jobs"
             check(word in known, where, word, f"must be classes of jobs{nearest(word, known)}")
-        classes = tuple(known.index(word) for word in (source.jobs or known))
+        led = led_to(self.jobs)
+        classes = tuple(known.index(word) for word in (source.jobs or [word for word in known if word not in led]))
         weights = [self.jobs[known[index]].share for index in classes]
         shares = (*[part / sum(weights) for part in accumulate(weights)][:-1], 1.0)
         return Producer(name, source, group * source.scale, source.client or self.client, classes, shares)
+
+    @cached_property
+    def follow_up(self) -> Producer | None:
+        """What sends the jobs that others lead to, with the client of the scenario; None where none do."""
+        if not led_to(self.jobs):
+            return None
+        classes = tuple(range(len(self.jobs)))
+        return Producer("then", self.producers[0].source, 1.0, self.client, classes, (*[0.0] * (len(classes) - 1), 1.0))
+
+    @property
+    def senders(self) -> tuple[Producer, ...]:
+        """The sources, and what sends the jobs that others lead to."""
+        return self.producers if self.follow_up is None else (*self.producers, self.follow_up)
 
     def service_law(self, index: int) -> Law:
         """The service time of a class [s]."""
@@ -219,12 +233,28 @@ class Scenario(Model):
 
     @property
     def rate(self) -> float:
-        """New jobs per second in the long run, all sources [1/s]."""
-        return sum(p.source.long_run_rate * p.scale for p in self.producers)
+        """New jobs per second in the long run, all sources and all that they lead to [1/s]."""
+        return sum(p.source.long_run_rate * p.scale for p in self.producers) + float(self.led_rates.sum())
+
+    @cached_property
+    def led_rates(self) -> npt.NDArray[np.float64]:
+        """Jobs of each class per second that others lead to, in the long run, if all are served [1/s]."""
+        sent = np.zeros(len(self.jobs))
+        for producer in self.producers:
+            parts = np.diff((0.0, *producer.shares))
+            sent[list(producer.classes)] += producer.source.long_run_rate * producer.scale * parts
+        return with_led(self.jobs, sent) - sent
 
     @property
     def work(self) -> float:
         """Service time asked for by first attempts, per second [1]: the offered load in workers."""
+        return self.own_work + sum(
+            rate * self.service_law(index).average for index, rate in enumerate(self.led_rates) if rate > 0
+        )
+
+    @property
+    def own_work(self) -> float:
+        """The same of the jobs that sources send [1]."""
         return sum(p.source.long_run_rate * p.scale * self.mean_service(p) for p in self.producers)
 
     @property
@@ -260,6 +290,10 @@ class Scenario(Model):
                 else:
                     times.append(np.array([quantile(law.table, u) for u in (ends[1:] + ends[:-1]) / 2]))
                     weights.append(weight * np.diff(ends))
+        for index, rate in enumerate(self.led_rates):
+            if rate > 0:
+                times.append(np.array([quantile(self.service_law(index).table, u) for u in (ends[1:] + ends[:-1]) / 2]))
+                weights.append(rate * np.diff(ends))
         return batch.overhead + longest(np.concatenate(times), np.concatenate(weights), batch.size)
 
     def mean_service(self, producer: Producer) -> float:
@@ -273,7 +307,7 @@ class Scenario(Model):
     @property
     def rules(self) -> list[Rule]:
         """Rules of one's own, each once, in the order in which they are written."""
-        return list(dict.fromkeys(_rules_of(self)))
+        return list(dict.fromkeys(rules_of(self)))
 
     def plain(self) -> dict[str, Any]:
         """As files hold it; parts that are all default are left out, but for a broker, which is there or not."""
@@ -282,7 +316,7 @@ class Scenario(Model):
     @cached_property
     def settings(self) -> dict[str, Any]:
         """Every dotted path with its value as files hold it, defaults included; a part has None, its fields follow."""
-        return dict(_walk(self, ""))
+        return dict(walk(self, ""))
 
     def with_(self, changes: Mapping[str, Any]) -> Scenario:
         """A copy with the values at these dotted paths changed; ``load`` sets the arrivals' scale, after the rest.
@@ -346,51 +380,9 @@ class Scenario(Model):
         return digest_of(self.plain())
 
 
-def digest_of(table: dict[str, Any]) -> str:
-    """SHA-256 of the tables of a scenario and the contents of the files that they name; 64 hexadecimal digits."""
-    content = hashlib.sha256(json.dumps(table, sort_keys=True, allow_nan=False).encode())
-    for file in sorted(set(files_of(table))):
-        content.update(Path(file).read_bytes())
-    return content.hexdigest()
-
-
 def mean_of(law: Law, source: AnySource) -> float:
     """Mean of a law [s or B]; of a trace's columns, over the trace's rows."""
     if isinstance(law, Linear):
         assert isinstance(source, Trace)  # a scenario refuses anything else
         return float(law.of(source.values).mean())
     return law.average
-
-
-def files_of(table: Any) -> Iterator[str]:
-    """Every file that the tables of a scenario name."""
-    parts = table.values() if isinstance(table, dict) else table if isinstance(table, list) else ()
-    if isinstance(table, dict) and isinstance(table.get("file"), str):
-        yield table["file"]
-    for part in parts:
-        yield from files_of(part)
-
-
-def _rules_of(part: Any) -> Iterator[Rule]:
-    if isinstance(part, Rule):
-        yield part
-    elif isinstance(part, Model):
-        for name in type(part).model_fields:
-            yield from _rules_of(getattr(part, name))
-    elif isinstance(part, dict):
-        for value in part.values():
-            yield from _rules_of(value)
-
-
-def _walk(part: Model, prefix: str) -> Iterator[tuple[str, Any]]:
-    shown = part.model_dump(mode="json")
-    for name in type(part).model_fields:
-        value = getattr(part, name)
-        named = value if isinstance(value, dict) and name in ("jobs", "sources") else {}
-        yield prefix + name, None if isinstance(value, Model) or named else shown[name]
-        if isinstance(value, Model):
-            # Named sources stand beside their scale, not in a table of their own.
-            yield from ((path.replace(".sources.", ".", 1), given) for path, given in _walk(value, f"{prefix}{name}."))
-        for key, inner in named.items():
-            yield f"{prefix}{name}.{key}", None
-            yield from _walk(inner, f"{prefix}{name}.{key}.")

@@ -14,8 +14,10 @@ import pytest
 from gallery import gallery
 from gallery_brokers import brokers
 from gallery_more import more
+from gallery_workflows import workflows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from leading import leading
 from scenarios import scenarios
 
 import backwater as bw
@@ -33,7 +35,7 @@ SHORT = bw.Run(arrivals=23, seed=5, warmup="200 ms", sample="300 ms", record=("j
 @cache
 def shown() -> dict[str, bw.Scenario]:
     """The gallery."""
-    return {**gallery(Path(mkdtemp())), **more(), **brokers()}
+    return {**gallery(Path(mkdtemp())), **more(), **brokers(), **workflows()}
 
 
 def agree(scenario: bw.Scenario, run: bw.Run, replication: int = 0) -> None:
@@ -53,7 +55,7 @@ class TestAgreement:
 
     @settings(max_examples=1000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(
-        scenario=scenarios(),
+        scenario=leading(scenarios()),
         run=st.sampled_from([SHOWN, PLAIN, SHORT]),
         seed=st.integers(0, 2**64 - 1),
         replication=st.integers(0, 2**32 - 1),

@@ -1,4 +1,4 @@
-"""Where a queue stops paying: known ends of the frontier; comparisons case by case, on a page; posts that fan out."""
+"""Where a queue stops paying: known ends of the frontier; comparisons case by case, on a page."""
 
 import json
 
@@ -7,13 +7,11 @@ import pytest
 from test_cli import run as cli
 
 import backwater as bw
-from backwater.errors import ScenarioError
 from backwater.experiments import inline_or_queue as question
 from backwater.experiments import inline_or_queue_figures as figures
 from backwater.experiments.compare import compare
 from backwater.experiments.compare_figures import cases_compared
 from backwater.experiments.compare_report import decisive, spread, table
-from backwater.experiments.fan_out import posts
 
 
 @pytest.fixture(scope="module")
@@ -77,19 +75,6 @@ def test_the_figures_show_the_frontiers(handed, late):
     assert f"at {np.count_nonzero(late.sure)} of 10 settings" in caption
     assert np.array_equal(figure.axes[0].lines[0].get_xdata(), late.frontier(), equal_nan=True)
     assert len(figures.curves(late, 2.0)[1].axes[0].lines) == 3
-
-
-def test_a_post_is_what_arrived_together_and_is_there_when_its_last_message_is():
-    plain = bw.Scenario(
-        arrivals=bw.Periodic(interval="10 s", batch=3), client=bw.Client(mode="async"),
-        workers=bw.Workers(count=2, service="1 s"), broker=bw.Broker(),
-    )  # fmt: skip
-    found = posts(bw.simulate(plain, horizon="31500 ms", replications=2, record=("jobs",)))
-    # Two messages are served after 1 s, the third after 2 s; of the post of 30 s it is not served at the end.
-    rows = found[["replication", "arrived", "messages", "first", "last"]].itertuples(index=False, name=None)
-    assert list(rows) == [(rep, at, 3, 1, 2) for rep in (0, 1) for at in (10, 20)]
-    with pytest.raises(ScenarioError, match=r'run\.record must hold "jobs"'):
-        posts(bw.simulate(plain, horizon="1 min"))
 
 
 SLOW = bw.Scenario(name="slow", arrivals=bw.Poisson(rate="4/s"), workers=bw.Workers(service="200 ms"))

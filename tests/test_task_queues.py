@@ -258,3 +258,53 @@ def test_buffers_of_nodes_make_prefetch_unfair_and_one_node_does_not_care(nodes,
         "celery_rabbitmq", engine, rate=times, service=ITS_OWN, late=True, multiplier=multiplier, workers=2, nodes=nodes
     )
     assert told == table
+
+
+# A canvas: task_acks_late off, so that a task is acknowledged as it starts.
+
+
+@on_both_engines
+def test_the_body_of_a_chord_is_sent_by_the_worker_that_ends_its_header(engine, tmp_path):
+    times = come(tmp_path, [0])
+    result = simulate("celery_redis", engine, rate=times, service=5, canvas={"chord": 3}, **TWO)
+    table = result.attempts.sort_values(["sent", "job"])[["class", "worker", "delivered", "started", "ended"]]
+    assert [tuple(row) for row in table.itertuples(index=False, name=None)] == [
+        ("job", 0, 0, 0, 5),
+        ("header", 1, 5, 5, 10),  # nodes in turn
+        ("header", 0, 5, 5, 10),
+        ("header", 1, 5, 10, 15),  # in that node's buffer
+        ("body", 0, 15, 15, 20),
+    ]
+    assert result["workflow_mean"] == pytest.approx(20, rel=1e-12)
+
+
+@on_both_engines
+def test_a_back_end_that_does_not_count_is_asked_every_second(engine, tmp_path):
+    result = simulate("celery_rabbitmq", engine, rate=come(tmp_path, [0]), service=2.3, canvas={"chord": 3}, **TWO)
+    # The header is sent at 2.3 and done at 6.9: asked at 6.3, and at 7.3.
+    sent = result.jobs.sort_values("arrived").groupby("class", observed=True)["arrived"].last()
+    assert sent.round(9).to_dict() == {"job": 0, "header": 2.3, "body": 7.3}
+
+
+@on_both_engines
+def test_a_chain_is_lost_with_the_task_that_was_acknowledged_early(engine, tmp_path):
+    # The node of the second link dies at 8.
+    work = {"rate": come(tmp_path, [0]), "service": 5, "canvas": {"chain": 2}, "workers": 1, "nodes": 1}
+    early = simulate("celery_rabbitmq", engine, faults=(crash(8, duration=1),), **work)
+    assert early.jobs[["class", "outcome"]].to_numpy().tolist() == [["job", "completed"], ["link 1", "lost"]]
+    assert early["workflow_failure_ratio"] == 1
+    # Acknowledged late it is delivered again, and the chain goes on: 9 to 14, and 14 to 19.
+    late = simulate("celery_rabbitmq", engine, faults=(crash(8, duration=1),), late=True, **work)
+    assert late["workflow_mean"] == pytest.approx(19, rel=1e-12)
+
+
+@pytest.mark.parametrize(("given", "line"), [
+    ({"chrod": 3}, 'group, chord and a number, such as {"chord": 8}; did you mean "chord"?'),
+    ({"chord": 3, "group": 2}, "canvas must be one of chain, group, chord and a number"),
+    ({"chain": 61}, "canvas.chain must be a whole number from 1 to 60 (got 61)"),
+    ({"group": 0}, "canvas.group must be a whole number from 1 to 1,000,000 (got 0)"),
+])  # fmt: skip
+def test_a_wrong_canvas_is_one_line(given, line):
+    with pytest.raises(bw.ScenarioError) as refused:
+        bw.model("celery_redis", canvas=given)
+    assert line in str(refused.value)

@@ -21,7 +21,7 @@ QUEUE = {"capacity", "discipline", "overflow", "standing", "retry_after", "memor
 WORKERS = {"count", "service", "demand", "abandoned"}
 CLIENT = {"attempt_timeout", "on_timeout", "retry", "honours_retry_after"}
 UNUSED = {"retry_budget", "proxy"}  # fields of a client that say nothing where no attempt ever fails
-JOB = {"share", "size", "priority", "deadline", "weight", "service"}
+JOB = {"share", "size", "priority", "deadline", "weight", "service", "then"}
 SOURCE = {
     "poisson": {"rate"}, "mmpp": {"rates", "sojourns"}, "closed": {"clients", "think"}, "renewal": {"gap"},
     "periodic": {"interval", "jitter"},
@@ -217,6 +217,10 @@ def _of_sources(scenario: Scenario) -> Iterator[Obstacle]:
     plain = all(isinstance(part.source, Poisson) and part.source.batch == 1 for part in producers)
     if len(producers) > 1 and not plain:
         yield Obstacle("arrivals", "several sources are known only where all are Poisson", words, at_random(scenario))
+    leads = [f"jobs.{name}.then" for name, job in scenario.jobs.items() if job.then is not None]
+    if leads:
+        why, told = "jobs that others lead to do not come at random", "jobs that others lead to as random ones"
+        yield Obstacle(leads[0], why, told, at_random(scenario))
     if len({part.client.model_dump_json() for part in producers}) > 1:
         yield Obstacle("arrivals", "its sources have clients that differ", "", {})
 
@@ -228,18 +232,19 @@ def at_random(scenario: Scenario) -> dict[str, Any]:
     client = scenario.producers[0].source.client
     shares = {f"jobs.{name}.share": rate for name, rate in class_rates(scenario).items()}
     own = {} if client is None else {"client": client.plain()}
-    return {"arrivals": {"kind": "poisson", "rate": scenario.rate, **own}, **shares}
+    leads = {f"jobs.{name}.then": None for name, job in scenario.jobs.items() if job.then is not None}
+    return {"arrivals": {"kind": "poisson", "rate": scenario.rate, **own}, **shares, **leads}
 
 
 def class_rates(scenario: Scenario) -> dict[str, float]:
-    """New jobs per second of each class [1/s]."""
+    """New jobs per second of each class, led ones included [1/s]."""
     names, out = list(scenario.jobs), dict.fromkeys(scenario.jobs, 0.0)
     for part in scenario.producers:
         before, rate = 0.0, part.source.long_run_rate * part.scale
         for index, share in zip(part.classes, part.shares, strict=True):
             out[names[index]] += rate * (share - before)
             before = share
-    return out
+    return {name: rate + led for (name, rate), led in zip(out.items(), scenario.led_rates.tolist(), strict=True)}
 
 
 def _of_queue(scenario: Scenario, retry: Retry | None) -> Iterator[Obstacle]:

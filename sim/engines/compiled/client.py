@@ -24,7 +24,7 @@ from backwater.engines.compiled import (
     timeouts,
     workers,
 )
-from backwater.engines.compiled.layout import CANCEL, LEAVE
+from backwater.engines.compiled.senders import CANCEL, LEAVE
 from backwater.engines.compiled.world import DROPPED as VANISHED
 from backwater.engines.compiled.world import IN_LINE, NONE, OUTSIDE, PAUSES, READING, SERVING, WAITING
 from backwater.gauges import change

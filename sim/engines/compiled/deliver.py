@@ -6,7 +6,19 @@ import numpy as np
 
 from backwater import order, random
 from backwater.components.broker import hidden_for
-from backwater.engines.compiled import door, hiding, ledger, lines, nodes, publish, queue, store, timeouts, workers
+from backwater.engines.compiled import (
+    door,
+    hiding,
+    ledger,
+    lines,
+    nodes,
+    publish,
+    queue,
+    store,
+    timeouts,
+    workers,
+    workflow,
+)
 from backwater.engines.compiled.protocol import ACK_EARLY, ACK_ERROR, ACK_NONE, EXPIRE_ERROR
 from backwater.engines.compiled.world import DELAYED, NONE
 from backwater.engines.compiled.world import DROPPED as VANISHED
@@ -210,6 +222,8 @@ def complete(world, slot):  # type: ignore[no-untyped-def]
         _acknowledge(world, slot)
     ledger.finish(world, slot, job.served, result, now)
     workers.count(world, BUSY, job.job_class, -1.0)
+    if plan.leads and not failed:
+        workflow.served(world, of)
     if told and current != slot and world.attempts[current].where == VANISHED:
         ledger.close(world, current, ledger.fate(world, current), world.attempts[current].ended)
     _go_on(world, worker)

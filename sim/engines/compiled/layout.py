@@ -7,7 +7,6 @@ each begins.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from threading import local
 from typing import NamedTuple
 
@@ -17,19 +16,14 @@ from backwater import random
 from backwater.components.admission import Dagor, memory_of, params_of
 from backwater.components.batch import TIMES
 from backwater.components.broker import CRASHES
-from backwater.components.closed import Closed
 from backwater.components.faults import paces
-from backwater.components.notify import Poll
 from backwater.components.own import Own
-from backwater.components.source import Listed
-from backwater.components.steady import MODULATED
-from backwater.components.trace import Trace
 from backwater.components.workers import Workers
-from backwater.distributions import Law, Linear
+from backwater.engines.compiled import workflow
 from backwater.engines.compiled.protocol import protocol
+from backwater.engines.compiled.senders import KIND, SENDER, Numbers, fill_kind, fill_sender
 from backwater.engines.compiled.world import FAULT, NONE, Array, Records
 from backwater.measure import alone
-from backwater.quantile import CONSTANT
 from backwater.rules import Rule
 from backwater.run import Run
 from backwater.scenario import Producer, Scenario
@@ -50,8 +44,6 @@ FAULTS = {
 }  # fmt: skip
 PAUSE, FINISH, RESTART = range(3)
 IN_HAND = {"pause": PAUSE, "finish": FINISH, "restart": RESTART}
-LEAVE, CANCEL_WAITING, CANCEL = range(3)
-ON_TIMEOUT = {"leave": LEAVE, "cancel_waiting": CANCEL_WAITING, "cancel": CANCEL}
 
 FEW = 1024  # messages that may be handed out in one event, for which room is kept
 HAND = 16  # events that handing out one answer may add at most, beside two for each message in it
@@ -70,7 +62,8 @@ SPARE = 5  # jobs, attempts, rows, events that one event may add at most, beside
 #: may be evicted in it; broker: whether there is one; spare_held: what a crash may add for each message that it holds;
 #: reserve: deliveries for which one event other than a crash may need a slot; passes: a message may go to a node
 #: without a look at the queue; floods: more of them may do so in one event than room is kept for;
-#: lists: somebody may look through what the broker holds.
+#: lists: somebody may look through what the broker holds; leads: how many groups one event may begin, 0 where no job
+#: leads to others.
 PLAN = np.dtype([
     ("seed", "u8"), ("replication", "i8"), ("sources", "i8"), ("most_classes", "i8"), ("once", "i8"), ("sized", "i8"),
     ("bounded", "i8"), ("evicts", "i8"), ("blocks", "i8"), ("discipline", "i8"), ("overflow", "i8"),
@@ -84,35 +77,7 @@ PLAN = np.dtype([
     ("batch", "i8"), ("least", "i8"), ("linger", "f8"), ("together", "i8"), ("overhead", "f8"),
     ("arrivals", "i8"), ("backlog", "i8"), ("records", "i8"), ("hedges", "i8"), ("limited", "i8"),
     ("spare", "i8"), ("spare_each", "i8"), ("broker", "i8"), ("spare_held", "i8"), ("reserve", "i8"),
-    ("passes", "i8"), ("floods", "i8"), ("lists", "i8"),
-])  # fmt: skip
-#: A source and its client. plan .. plan_stop: its plan of arrivals; classes: how many it sends; patience: where the
-#: law begins; constant: patience that is always the same [s]; policy: of retries; expires: it has a timeout of any
-#: kind; batch .. batch_stop: how many jobs come at once; unsteady: see ``components.flow``; clients, think: of a
-#: closed population, how many, and where the law begins; scale: of its rate; gated: it has a budget, breaker,
-#: throttle or limiter, each of which has its parameters at its name in ``numbers`` and its memory at ``*_at`` in
-#: ``gates``; proxy: its policy; rejected_*: the policy after a 503; honours, exactly, hint_*: how it takes what that
-#: asks for; hedge: where the law of the time until another attempt begins; hedges: how many of a call; losers: as
-#: on_timeout; goes_on: its caller does, once a job is accepted; poll: how often it asks for the result [s], NaN
-#: where it is told; own_at, own_proxy_at: what a policy's rule of one's own shares with the engine in ``gates``;
-#: waits: it sends nothing while the first attempt of its last job is outside; guarded: more than the policy decides
-#: whether it tries again, or when.
-SENDER = np.dtype([
-    ("plan", "i8"), ("plan_stop", "i8"), ("trace", "i8"), ("repeat", "i8"), ("classes", "i8"),
-    ("patience", "i8"), ("constant", "f8"), ("total_timeout", "f8"), ("on_timeout", "i8"), ("policy", "i8"),
-    ("expires", "i8"), ("batch", "i8"), ("batch_stop", "i8"), ("unsteady", "i8"), ("clients", "i8"), ("think", "i8"),
-    ("scale", "f8"), ("gated", "i8"), ("budget", "i8"), ("budget_at", "i8"), ("proxy_budget", "i8"),
-    ("proxy_budget_at", "i8"), ("breaker", "i8"), ("breaker_at", "i8"), ("throttle", "i8"), ("throttle_at", "i8"),
-    ("limiter", "i8"), ("limiter_at", "i8"), ("hedge", "i8"), ("hedges", "i8"), ("losers", "i8"),
-    ("proxy", "i8"), ("rejected_policy", "i8"), ("rejected_proxy", "i8"), ("honours", "i8"), ("exactly", "i8"),
-    ("hint_most", "f8"), ("hint_beyond", "f8"), ("goes_on", "i8"), ("poll", "f8"),
-    ("own_at", "i8"), ("own_proxy_at", "i8"), ("waits", "i8"), ("guarded", "i8"),
-])  # fmt: skip
-#: A class as a source sends it. share: cumulative; level: of priority, among those that there are; service, size: where
-#: the law begins; *_column: where its value for each row of a trace is; delay: where the law of its ETA begins.
-KIND = np.dtype([
-    ("share", "f8"), ("job_class", "i8"), ("level", "i8"), ("service", "i8"), ("service_column", "i8"),
-    ("size", "i8"), ("size_column", "i8"), ("weight", "f8"), ("priority", "i8"), ("delay", "i8"),
+    ("passes", "i8"), ("floods", "i8"), ("lists", "i8"), ("leads", "i8"),
 ])  # fmt: skip
 
 
@@ -134,33 +99,6 @@ class Layout(NamedTuple):
     own: dict[int, Rule]
 
 
-class _Numbers:
-    """Collects flat arrays; each distinct one is stored once."""
-
-    def __init__(self) -> None:
-        self.parts: list[Array] = []
-        self.size = 0
-        self.known: dict[bytes, int] = {}
-
-    def add(self, values: Iterable[float]) -> int:
-        """Where the values begin."""
-        part = np.ascontiguousarray(values, dtype=np.float64)
-        name = part.tobytes()
-        if name not in self.known:
-            self.known[name] = self.size
-            self.parts.append(part)
-            self.size += len(part)
-        return self.known[name]
-
-    def law(self, law: Law | None, source: object) -> tuple[int, int]:
-        """Where a law begins, and where its values by row begin; NONE for what it is not."""
-        if law is None:
-            return NONE, NONE
-        if isinstance(law, Linear):
-            return NONE, self.add(law.of(source.values)) if isinstance(source, Trace) else NONE
-        return self.add(law.table), NONE
-
-
 _of_thread = local()  # the latest scenario of each thread and its layout, which its replications share
 
 
@@ -174,20 +112,22 @@ def layout(scenario: Scenario) -> Layout:
 
 
 def _made(scenario: Scenario) -> Layout:
-    numbers = _Numbers()
-    producers = [*scenario.producers, scenario.producers[0]]  # the last sends the backlog
+    numbers = Numbers()
+    # After the sources comes what sends the backlog, and then what sends the jobs that others lead to.
+    producers = [*scenario.producers, scenario.producers[0], *scenario.senders[len(scenario.producers) :]]
     most = max(len(producer.classes) for producer in producers)
     levels = scenario.levels
     load = paces(scenario.faults)
     senders, kinds = np.zeros(len(producers), SENDER), np.zeros(len(producers) * most, KIND)
     for index, producer in enumerate(producers):
-        _fill_sender(senders[index], producer, numbers, paced=len(load) > 0)
+        fill_sender(senders[index], producer, numbers, paced=len(load) > 0)
         for place in range(len(producer.classes)):
-            _fill_kind(kinds[index * most + place], scenario, producer, place, levels, numbers)
-    senders[-1]["plan"], senders[-1]["trace"], senders[-1]["clients"] = NONE, 0, 0
+            fill_kind(kinds[index * most + place], scenario, producer, place, levels, numbers)
+    sources = len(scenario.producers)
+    senders["plan"][sources:], senders["trace"][sources:], senders["clients"][sources:] = NONE, 0, 0
     plan = _plan(scenario, most)
     plan["hedges"] = senders["hedges"].max()
-    senders[:-1]["waits"] = plan["blocks"] * (senders[:-1]["clients"] == 0)
+    senders["waits"][:sources] = plan["blocks"] * (senders["clients"][:sources] == 0)
     gates = _gates(senders, producers, numbers)
     senders["honours"] &= plan["retry_after"] > 0.0
     senders["guarded"] = senders["gated"] | senders["honours"] | (senders["proxy"] != NONE)
@@ -201,6 +141,8 @@ def _made(scenario: Scenario) -> Layout:
     promises = protocol(scenario.broker, scenario.workers, numbers.add)
     flat = np.concatenate(numbers.parts) if numbers.parts else np.zeros(1)
     plan["spare"] = SPARE + 2 * plan["hedges"] + plan["batch"] + 2 * plan["workers"] * plan["retimes"]
+    plan["leads"] = workflow.leads(scenario)
+    plan["spare"] += plan["leads"]
     plan["spare_each"] = (1 + plan["limited"]) * (plan["evicts"] | plan["picky"])
     groups = _brokered(plan[0], scenario)
     most_levels = max(len(levels), len(scenario.jobs), groups)
@@ -231,7 +173,7 @@ def _brokered(plan: np.void, scenario: Scenario) -> int:
     return broker.groups or 0
 
 
-def _gates(senders: Records, producers: list[Producer], numbers: _Numbers) -> Array:
+def _gates(senders: Records, producers: list[Producer], numbers: Numbers) -> Array:
     """What the rules of the senders' gates remember at time 0, one after the other."""
     memory, size = [np.zeros(0)], 0
     for record, producer in zip(senders, producers, strict=True):
@@ -253,7 +195,7 @@ def _gates(senders: Records, producers: list[Producer], numbers: _Numbers) -> Ar
     return np.concatenate(memory)
 
 
-def _admission(plan: np.void, scenario: Scenario, at: int, numbers: _Numbers) -> Array:
+def _admission(plan: np.void, scenario: Scenario, at: int, numbers: Numbers) -> Array:
     """What the rules of admission remember at time 0; they keep it from ``at`` on."""
     part = scenario.queue.admission
     memory = np.zeros(0) if part is None else memory_of(part, len(scenario.levels))
@@ -264,7 +206,7 @@ def _admission(plan: np.void, scenario: Scenario, at: int, numbers: _Numbers) ->
     return memory
 
 
-def _staff(plan: np.void, workers: Workers, at: int, numbers: _Numbers) -> Array:
+def _staff(plan: np.void, workers: Workers, at: int, numbers: Numbers) -> Array:
     """How workers come and go; what the autoscaler remembers at time 0, and keeps from ``at`` on."""
     failures, shifts, scale = workers.failures, workers.shifts, workers.autoscale
     plan["at_first"], plan["in_hand"] = workers.at_first, IN_HAND["pause" if failures is None else failures.in_hand]
@@ -308,50 +250,6 @@ def _faults(scenario: Scenario) -> Records:
         record["share"], record["factor"] = part.portion, part.times
         record["pauses"] = part.in_hand == "pause"
     return faults
-
-
-def _fill_sender(record: np.void, producer: Producer, numbers: _Numbers, *, paced: bool) -> None:
-    client, source = producer.client, producer.source
-    record["plan"] = record["plan_stop"] = NONE
-    if isinstance(source, Listed):
-        record["trace"], record["repeat"] = 1, not source.may_end
-    elif isinstance(source, Closed):
-        record["clients"], record["think"] = source.clients, numbers.add(source.think.table)
-        record["scale"] = producer.scale
-    else:
-        plan = source.plan(producer.scale)
-        record["plan"] = numbers.add(plan)
-        record["plan_stop"] = record["plan"] + len(plan)
-        record["batch"] = numbers.add(source.batches)
-        record["batch_stop"] = record["batch"] + len(source.batches)
-        record["unsteady"] = plan[0] == MODULATED or len(source.batches) > 0 or paced
-    record["classes"] = len(producer.classes)
-    patience = client.attempt_timeout
-    record["patience"] = NONE if patience is None else numbers.add(patience.table)
-    always = patience is not None and patience.table[0] == CONSTANT
-    record["constant"] = patience.table[1] if patience is not None and always else math.nan
-    record["total_timeout"] = math.inf if client.total_timeout is None else client.total_timeout
-    record["on_timeout"] = ON_TIMEOUT[client.on_timeout]
-    record["policy"] = NONE if client.retry is None else numbers.add(client.retry.policy)
-    hedge = client.hedge
-    record["hedge"] = NONE if hedge is None else numbers.add(hedge.after.table)
-    record["hedges"], record["losers"] = (0, LEAVE) if hedge is None else (hedge.most, ON_TIMEOUT[hedge.losers])
-    record["rejected_policy"] = NONE if client.retry is None else numbers.add(client.retry.rejected_policy)
-    record["goes_on"] = client.mode == "async"
-    record["poll"] = client.notify.every if isinstance(client.notify, Poll) else math.nan
-    record["expires"] = (patience is not None or client.total_timeout is not None) and client.mode == "sync"
-
-
-def _fill_kind(
-    record: np.void, scenario: Scenario, producer: Producer, place: int, levels: list[int], numbers: _Numbers
-) -> None:
-    index = producer.classes[place]
-    job = list(scenario.jobs.values())[index]
-    record["share"], record["job_class"], record["level"] = producer.shares[place], index, levels.index(job.priority)
-    record["weight"], record["priority"] = job.weight, job.priority
-    record["service"], record["service_column"] = numbers.law(scenario.service_law(index), producer.source)
-    record["size"], record["size_column"] = numbers.law(job.size, producer.source)
-    record["delay"], _ = numbers.law(job.delay, producer.source)
 
 
 def _plan(scenario: Scenario, most_classes: int) -> Records:

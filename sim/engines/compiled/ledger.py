@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from backwater.engines.compiled import workflow
 from backwater.engines.compiled.calendar import new_ref
 from backwater.engines.compiled.world import FREE, NONE
 from backwater.gauges import change
@@ -29,14 +30,17 @@ def _keep_attempt(world, job, attempt, served, result, ended):  # type: ignore[n
 
 
 @inlined
-def _write_job(world, job, result):  # type: ignore[no-untyped-def]
-    state = world.state[0]
+def _write_job(world, slot, result):  # type: ignore[no-untyped-def]
+    state, job = world.state[0], world.jobs[slot]
     fold_job(world.books, job, result, state.now)
     if world.plan[0].records:
         row = world.job_rows[state.job_rows]
         state.job_rows += 1
         row.source, row.job, row.job_class, row.arrived = job.source, job.number, job.job_class, job.arrived
         row.ended, row.attempts, row.outcome, row.released = state.now, job.attempts, result, job.released
+        row.origin_source, row.origin = job.source, job.number
+        if world.plan[0].leads:
+            row.origin_source, row.origin = world.led[slot].source, world.led[slot].number
 
 
 @inlined
@@ -166,7 +170,7 @@ def begin(world):  # type: ignore[no-untyped-def]
 @inner
 def leave(world, slot):  # type: ignore[no-untyped-def]
     """The run ends and a job is still alive."""
-    _write_job(world, world.jobs[slot], JOB_UNFINISHED)
+    _write_job(world, slot, JOB_UNFINISHED)
 
 
 @inlined
@@ -175,8 +179,10 @@ def end(world, slot, result):  # type: ignore[no-untyped-def]
     state, job = world.state[0], world.jobs[slot]
     if job.released != job.released:
         job.released = state.now
-    _write_job(world, job, result)
+    _write_job(world, slot, result)
     change(world.books, state.now, ALIVE, job.job_class, -1.0)
+    if world.plan[0].leads:
+        workflow.ended(world, slot)
     state.alive -= 1
     job.begun = 0
     if job.attempts_left == 0:

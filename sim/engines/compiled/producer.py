@@ -9,7 +9,7 @@ import numpy as np
 from backwater import order, random
 from backwater.components.flow import next_unsteady, pace_at
 from backwater.components.steady import draw_gaps, next_arrival
-from backwater.engines.compiled import calendar, ledger, timeouts
+from backwater.engines.compiled import calendar, ledger, timeouts, workflow
 from backwater.engines.compiled.world import AHEAD
 from backwater.gauges import change
 from backwater.jit import compiled, inlined, inner
@@ -79,6 +79,33 @@ def make(world, source):  # type: ignore[no-untyped-def]
     change(world.books, state.now, ALIVE, job.job_class, 1.0)
     its.number += 1
     its.at += 1
+    if plan.leads:
+        workflow.begin(world, slot)
+    return slot
+
+
+@inner
+def make_led(world, group):  # type: ignore[no-untyped-def]
+    """The next of the jobs that another one leads to arrives, now; returns its slot."""
+    plan, state, numbers, source = world.plan[0], world.state[0], world.numbers, world.plan[0].sources + 1
+    number, job_class = workflow.next_sent(world, group)
+    sender, at = world.senders[source], source * plan.most_classes + job_class
+    slot, kind = ledger.begin(world), world.kinds[at]
+    job = world.jobs[slot]
+    job.source, job.number, job.kind, job.job_class = source, number, at, job_class
+    job.place = order.key(0, source, number, 0)
+    job.size = job.demand = 0.0
+    if kind.size >= 0:
+        u = random.uniform(plan.seed, plan.replication, source, number, random.SIZE, 0)
+        job.size = np.rint(quantile(numbers, u, kind.size))
+    if plan.once:
+        u = random.uniform(plan.seed, plan.replication, source, number, random.SERVICE, 0)
+        job.demand = quantile(numbers, u, kind.service)
+    if sender.gated or sender.proxy >= 0:
+        job.paid, job.proxy_paid, job.proxy_pause = 0.0, 0.0, math.nan
+    change(world.books, state.now, ALIVE, job_class, 1.0)
+    workflow.belongs(world, slot, group)
+    timeouts.limit(world, slot)
     return slot
 
 
@@ -170,7 +197,9 @@ def think(world, source, client, job, index):  # type: ignore[no-untyped-def]
 
 @inner
 def think_over(world, ref):  # type: ignore[no-untyped-def]
-    """A client of a closed population sends a job. Returns the job's slot."""
+    """A client of a closed population sends a job, or another job led to one. Returns the job's slot."""
+    if ref >> calendar.SLOT_BITS > world.plan[0].sources:
+        return make_led(world, calendar.slot_of(ref))
     slot = make(world, ref >> calendar.SLOT_BITS)
     world.jobs[slot].row = calendar.slot_of(ref)
     world.state[0].arrived += 1

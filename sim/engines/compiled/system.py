@@ -14,7 +14,7 @@ from backwater.books import Fold
 from backwater.components.arrivals import Periodic
 from backwater.components.source import Listed
 from backwater.components.workers import Workers
-from backwater.engines.compiled import faults, kernel, producer, protocol, staff
+from backwater.engines.compiled import faults, kernel, producer, protocol, staff, workflow
 from backwater.engines.compiled import world as w
 from backwater.engines.compiled.layout import Layout, for_run, layout
 from backwater.errors import LimitError
@@ -136,7 +136,12 @@ class System:
         world, state = self.world, self.world.state[0]
         spare = int(kernel.spare(world))
         if state["free_jobs"] == 0:
-            world = world._replace(jobs=w.grown_slots(world.jobs, state, "job", self._allowed(len(world.jobs))))
+            more = self._allowed(len(world.jobs))
+            world = world._replace(jobs=w.grown_slots(world.jobs, state, "job", more))
+            if len(world.led):
+                world = world._replace(led=np.append(world.led, alone(more, w.LED)))
+        if state["free_groups"] < world.plan[0]["leads"]:
+            world = world._replace(groups=workflow.grown_groups(world.groups, state))
         if state["free_attempts"] <= int(kernel.reserve(world)):
             more = self._allowed(len(world.attempts))
             world = world._replace(attempts=w.grown_slots(world.attempts, state, "attempt", more))
@@ -209,6 +214,8 @@ def _new_world(scenario: Scenario, base: Layout, plan: w.Records, fold: Fold, sl
     flows = alone(sources, w.SOURCE)
     flows["first_in_line"] = flows["last_in_line"] = w.NONE
     levels["first"] = levels["last"] = w.NONE
+    groups = workflow.groups(scenario, slots)
+    state["free_groups"] = len(groups)
     drawn["kind"] = np.arange(sources)[:, None] * int(plan["most_classes"][0])
     attempt_rows, job_rows = w.row_buffers(w.ROWS)
     return w.World(
@@ -220,6 +227,7 @@ def _new_world(scenario: Scenario, base: Layout, plan: w.Records, fold: Fold, sl
         calendar=w.calendar(2 * slots), books=fold.books,
         protocol=base.protocol, hub=protocol.hub(broker), messages=protocol.messages(broker, slots), nodes=nodes,
         homes=homes, outboxes=protocol.outboxes(broker, sources),
+        groups=groups, led=workflow.led(scenario, slots),
         turned_away=w.turned_away(), attempt_rows=attempt_rows, job_rows=job_rows,
     )  # fmt: skip
 

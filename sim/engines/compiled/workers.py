@@ -8,7 +8,17 @@ from backwater import order, random
 from backwater.components.faults import fails
 from backwater.components.memory import slowed
 from backwater.components.workers import service_end, work_left
-from backwater.engines.compiled import autoscale, batch, calendar, door, hedges, ledger, queue, timeouts
+from backwater.engines.compiled import (
+    autoscale,
+    batch,
+    calendar,
+    door,
+    hedges,
+    ledger,
+    queue,
+    timeouts,
+    workflow,
+)
 from backwater.engines.compiled.layout import NOW
 from backwater.engines.compiled.world import NONE, READING, SERVING
 from backwater.gauges import change
@@ -234,6 +244,8 @@ def _complete(world, slot):  # type: ignore[no-untyped-def]
         wanted = hedges.hears(world, slot, result)
     ledger.finish(world, slot, job.served, result, state.now)
     count(world, BUSY, job.job_class, -1.0)
+    if world.plan[0].leads and result != FAILED:
+        workflow.served(world, of)
     return of if wanted else NONE, result
 
 

@@ -75,7 +75,7 @@ STATE = np.dtype([
     ("outside", "i8"), ("first_outside", "i8"), ("last_outside", "i8"),
     ("emptied", "f8"), ("evicted", "i8"), ("last_evicted", "i8"), ("idle", "i8"), ("lingers", "i8"),
     ("hole", "i8"), ("refill", "i8"), ("freed", "i8"), ("alive", "i8"), ("arrived", "i8"), ("stale", "i8"),
-    ("attempt_rows", "i8"), ("job_rows", "i8"),
+    ("attempt_rows", "i8"), ("job_rows", "i8"), ("free_group", "i8"), ("free_groups", "i8"),
 ])  # fmt: skip
 #: A source: the number of its next job; where in the present pass of its trace it is, where that ends, and whether
 #: it needs the next one; freed: it no longer waits for its last job to be let in; its flow; the ends of the line for
@@ -153,6 +153,21 @@ NODE = np.dtype([
     ("first_coming", "i8"), ("last_coming", "i8"), ("first_waiting", "i8"), ("last_waiting", "i8"),
 ])  # fmt: skip
 
+#: What waits for several jobs, and for all that they lead to; see the reference's ``Group``. above: also the next
+#: of the free ones; source, number: the address of the job with which the workflow began; first: it is the workflow
+#: itself; job_class, arrived: of its first job; to_send: how many jobs it has yet to send, next: the number of the next
+#: one, job_class: its class, unsent: how many more of that; at, part: where the plan of what it sends begins, and the
+#: class at which it is; by_source, by_number, served: the job that leads to them, and how often it had been served.
+GROUP = np.dtype([
+    ("above", "i8"), ("left", "i8"), ("failed", "i8"), ("first", "i8"), ("job_class", "i8"), ("arrived", "f8"),
+    ("source", "i8"), ("number", "i8"), ("began", "f8"), ("join", "i8"), ("join_every", "f8"), ("to_send", "i8"),
+    ("next", "i8"), ("unsent", "i8"), ("at", "i8"), ("part", "i8"), ("by_source", "i8"), ("by_number", "i8"),
+    ("served", "i8"),
+])  # fmt: skip
+#: What belongs to a job as a part of a workflow, in the same slot: the group that waits for it, and the address of the
+#: job with which the workflow began.
+LED = np.dtype([("group", "i8"), ("source", "i8"), ("number", "i8")])
+
 
 #: An event: the bits of its time [s], its place among those of its instant, what it is (a ``ref``, or a source).
 EVENT = np.dtype([("when", "i8"), ("key", "i8"), ("ref", "i8")])
@@ -177,7 +192,8 @@ class World(NamedTuple):
     where a discipline needs them in an order of its own, ``tags`` when each class is next in turn, and before them
     up to where all have been. ``protocol`` to ``outboxes`` are of a broker: what it promises, what it is now, the
     messages in the slots of the attempts, the nodes, on which of them each worker lives, what each source has
-    collected. ``turned_away`` is an attempt that stands for all that are rejected; the rows are those of recorded runs.
+    collected. ``groups`` and ``led``, in the slots of the jobs, are of workflows. ``turned_away`` is an attempt that
+    stands for all that are rejected; the rows are those of recorded runs.
     """
 
     plan: Records
@@ -205,6 +221,8 @@ class World(NamedTuple):
     nodes: Records
     homes: Ints
     outboxes: Records
+    groups: Records
+    led: Records
     arrivals: Calendar
     calendar: Calendar
     books: Books

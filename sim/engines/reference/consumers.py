@@ -281,6 +281,8 @@ class ConsumerPool(WorkerPool):
             self.queue.acknowledge(attempt)
         self.ledger.close(attempt)
         self.ledger.change((self.env.now, BUSY, job.job_class, -1.0))
+        if not failed:
+            self.ledger.served(job)
         if told and current is not attempt and current.outcome in (DROPPED, LOST):
             self.ledger.close(current)  # it had vanished, and nobody waits for it any more
         if told:

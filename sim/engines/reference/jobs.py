@@ -12,6 +12,27 @@ from backwater import order
 from backwater.components.jobs import Job
 
 
+class Group:
+    """What waits for several jobs, and for all that they lead to; above them all is a workflow.
+
+    above   the group that waits for this one; None for a workflow, or where nobody waits
+    first   the job with which a workflow began; None for a group
+    origin  the address of that job
+    began   since when it waits [s]
+    left    for how many it waits
+    failed  whether one of them was never served
+    join, join_every  the class of the job that is sent then, and how often it is looked whether they are done [s]
+    """
+
+    left, failed, join_every = 0, False, 0.0
+    join: int | None = None
+
+    def __init__(
+        self, above: Group | None, origin: tuple[int, int], began: float, first: LiveJob | None = None
+    ) -> None:
+        self.above, self.origin, self.began, self.first = above, origin, began, first
+
+
 class LiveJob:
     """A job in progress.
 
@@ -36,6 +57,8 @@ class LiveJob:
     released        when its caller went on [s]
     let_after       how often its client's breaker had changed when that let its present call go
     unblocked       fires then, in async mode
+    group           what waits for it to be served
+    origin          source and number of the job with which its workflow began
     later           how long after it is sent its next message is due, as one that is sent again [s]
     """
 
@@ -46,13 +69,14 @@ class LiveJob:
     live: Sequence[Attempt] = ()
     heard = False
     unblocked: simpy.Event | None = None
+    group: Group | None = None
 
     def __init__(
         self, number: int = 0, *, source: int = 0, job_class: int = 0, size: float = 0.0, demand: float = 0.0,
         part: Job | None = None, row: int = 0,
     ) -> None:  # fmt: skip
         self.source, self.number, self.job_class = source, number, job_class
-        self.place = order.place(source, number)
+        self.place, self.origin = order.place(source, number), (source, number)
         self.size, self.demand, self.row, self.part = size, demand, row, part or Job()
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,21 +11,36 @@ import simpy
 
 from backwater.books import Fold
 from backwater.engines.reference.jobs import Attempt, LiveJob
-from backwater.outcome import ALIVE, ATTEMPT, JOB, JOB_UNFINISHED, REJECTED, SERVED
+from backwater.outcome import ALIVE, ATTEMPT, JOB, JOB_UNFINISHED, REJECTED, SERVED, WORKFLOW
 
 CHUNK = 50_000  # numbers that are held before they are folded
+
+
+class Workflows(Protocol):
+    """What hears of jobs that lead to others."""
+
+    def begin(self, job: LiveJob) -> None:
+        """A job arrives."""
+
+    def served(self, job: LiveJob) -> None:
+        """A service of a job has completed."""
+
+    def ended(self, job: LiveJob) -> None:
+        """A job has ended."""
 
 
 class Ledger:
     """Buffers rows and changes and hands them to a ``Fold`` in chunks, or drops them where there is none.
 
-    alive  the jobs in progress
+    alive      the jobs in progress
+    workflows  what hears of each that arrives, is served or ends, where jobs lead to others
     """
 
     def __init__(self, env: simpy.Environment, fold: Fold | None = None) -> None:
         self.env, self.fold = env, fold
         self.alive: set[LiveJob] = set()
-        self._changes, self._attempts, self._jobs = array("d"), array("d"), array("d")
+        self.workflows: Workflows | None = None
+        self._changes, self._attempts, self._jobs, self._workflows = array("d"), array("d"), array("d"), array("d")
         #: ``change((now, gauge, job_class, by))`` notes a change of state; bound once, for it is called most of all.
         self.change = self._changes.extend
 
@@ -33,12 +49,25 @@ class Ledger:
         job.arrived = self.env.now
         self.alive.add(job)
         self.change((job.arrived, ALIVE, job.job_class, 1.0))
+        if self.workflows is not None:
+            self.workflows.begin(job)
+
+    def served(self, job: LiveJob) -> None:
+        """A service of a job has completed without an error, now."""
+        if self.workflows is not None:
+            self.workflows.served(job)
+
+    def workflow(self, first: LiveJob, *, failed: bool) -> None:
+        """A workflow has ended, now."""
+        self._workflows.extend((first.job_class, first.arrived, self.env.now, failed))
 
     def end(self, job: LiveJob, outcome: int) -> None:
         """A job's client is done with it, now."""
         self.alive.discard(job)
         self._write(job, outcome)
         self.change((self.env.now, ALIVE, job.job_class, -1.0))
+        if self.workflows is not None:
+            self.workflows.ended(job)
 
     def leave(self, job: LiveJob) -> None:
         """The run ends and the job is still alive."""
@@ -49,7 +78,7 @@ class Ledger:
         if outcome != JOB_UNFINISHED and job.released != job.released:
             job.released = now
         self._jobs.extend(
-            (job.source, job.number, job.job_class, job.arrived, now, job.attempts, outcome, job.released)
+            (job.source, job.number, job.job_class, job.arrived, now, job.attempts, outcome, job.released, *job.origin)
         )
 
     def reject(self, attempt: Attempt) -> None:
@@ -73,6 +102,7 @@ class Ledger:
         """Fold what is held."""
         for rows, width, name in (
             (self._changes, 4, "changes"), (self._attempts, len(ATTEMPT), "attempts"), (self._jobs, len(JOB), "jobs"),
+            (self._workflows, len(WORKFLOW), "workflows"),
         ):  # fmt: skip
             if self.fold is not None:
                 getattr(self.fold, name)(_table(rows, width))

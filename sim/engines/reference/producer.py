@@ -61,11 +61,12 @@ class Jobs:
         table, seed, replication, source_index = law.table, self.chance.seed, self.chance.replication, self.index
         return lambda job, row, index: draw(table, seed, replication, source_index, job, purpose, index)
 
-    def make(self, number: int, row: int) -> LiveJob:
-        """Job ``number`` of the source, from this row of its trace."""
+    def make(self, number: int, row: int, job_class: int | None = None) -> LiveJob:
+        """Job ``number`` of the source, from this row of its trace; of a class by chance unless given."""
         classes = self.part.classes
-        job_class = classes[0]
-        if len(classes) > 1:
+        if job_class is None and len(classes) == 1:
+            job_class = classes[0]
+        elif job_class is None:
             u = self.chance.uniform(self.index, number, random.CLASS, 0)
             job_class = classes[next(i for i, share in enumerate(self.part.shares) if u < share)]
         size, its = self.sizes[job_class], self.classes[job_class]

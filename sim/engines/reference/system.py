@@ -24,9 +24,11 @@ from backwater.engines.reference.producer import Jobs, Producer
 from backwater.engines.reference.queue import BoundedQueue
 from backwater.engines.reference.staff import Staff
 from backwater.engines.reference.workers import WorkerPool
+from backwater.engines.reference.workflow import Workflows
 from backwater.errors import LimitError
 from backwater.outcome import DROPPED, LOST, UNFINISHED, Outcome, audit
 from backwater.run import Run
+from backwater.scenario import Producer as Part
 from backwater.scenario import Scenario
 
 LIVE_JOBS = 1_000_000  # a live job takes about 1.5 kB here
@@ -56,37 +58,50 @@ class System:
         else:
             self.workers = BatchPool(env, self.queue, batch, staff=self.staff, chance=self.chance)
         self.arrived = 0
+        followers = self._follow_up()
         self._backlog()
-        self.clients = [self._start(index) for index in range(len(scenario.producers))]
+        self.clients = followers + [self._start(index) for index in range(len(scenario.producers))]
 
-    def _jobs(self, part_index: int, source: int) -> tuple[Jobs, Client]:
-        part = self.scenario.producers[part_index]
+    def _jobs(self, part: Part, source: int) -> tuple[Jobs, Client]:
         jobs = Jobs(self.scenario, part, source, self.chance)
         return jobs, Client(self.env, self.queue, part.client, self.chance, None if jobs.once else jobs.demand)
 
     def _start(self, index: int) -> Client:
-        jobs, client = self._jobs(index, index)
-        Producer(self.env, self.scenario.producers[index], jobs, client, self._count, paces(self.scenario.faults))
+        part = self.scenario.producers[index]
+        jobs, client = self._jobs(part, index)
+        Producer(self.env, part, jobs, client, self._count, paces(self.scenario.faults))
         return client
+
+    def _follow_up(self) -> list[Client]:
+        """What sends the jobs that others lead to: a source of its own, after that of the backlog."""
+        part = self.scenario.follow_up
+        if part is None:
+            return []
+        jobs, client = self._jobs(part, len(self.scenario.producers) + 1)
+        Workflows(self.env, jobs, client, list(self.scenario.jobs), self.chance, self._check_room)
+        return [client]
 
     def _backlog(self) -> None:
         """Jobs that wait at time 0: the first source's kind, from a source of their own."""
         if self.scenario.queue.backlog:
-            jobs, client = self._jobs(0, len(self.scenario.producers))
+            jobs, client = self._jobs(self.scenario.producers[0], len(self.scenario.producers))
             for number in range(self.scenario.queue.backlog):
                 client.send(jobs.make(number, 0))
 
     def _count(self) -> None:
         """One more job has arrived; the last one that the run wants ends it."""
         self.arrived += 1
+        self._check_room()
+        if self.arrived == self.run.arrivals:
+            end_of_event(self.env).callbacks.append(StopSimulation.callback)
+
+    def _check_room(self) -> None:
         if len(self.ledger.alive) > LIVE_JOBS:
             waiting = len(self.queue)
             raise LimitError(
                 f"at {self.env.now:g} s more than {LIVE_JOBS:,} jobs were alive, {waiting:,} of them waiting: it "
                 "outgrows the memory allowed; bound queue.capacity, lower the load or shorten the horizon"
             )
-        if self.arrived == self.run.arrivals:
-            end_of_event(self.env).callbacks.append(StopSimulation.callback)
 
     def finish(self) -> Outcome:
         """Close the books at the present time: what is in progress ends as unfinished."""

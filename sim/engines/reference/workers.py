@@ -167,6 +167,8 @@ class WorkerPool:
             self.queue.door.served(attempt, len(self.queue) + self.busy)
         self.ledger.close(attempt)
         self.ledger.change((self.env.now, BUSY, job.job_class, -1.0))
+        if attempt.outcome != FAILED:
+            self.ledger.served(job)
         if answer is not None:
             answer.succeed(attempt.outcome)
 
