@@ -41,6 +41,7 @@ def run(
     engine: Annotated[str, typer.Option(help="compiled, simpy, or auto")] = "auto",
     as_json: Json = False,
     folder: Annotated[Path | None, typer.Option("--out", help="write summary, replications and manifest there")] = None,
+    whole: Annotated[bool, typer.Option("--all", help="also metrics of parts that the scenario does not have")] = False,
 ) -> None:  # fmt: skip
     """Run a scenario and print what came of it."""
     auto = warmup == "auto"
@@ -56,7 +57,10 @@ def run(
         print(json.dumps(_object(result), allow_nan=False))
         return
     out.print(f"{scenario.name}: {headline(result)}")
-    out.print(_summary(result))
+    table, left = _summary(result, whole)
+    out.print(table)
+    if left:
+        out.print(f"{left} metrics of parts that it does not have: --all", soft_wrap=True)
     for line in told:
         out.print(line, soft_wrap=True)
     if folder is not None:
@@ -102,7 +106,9 @@ def headline(result: Any) -> str:
     return f"{said} and {failed} of jobs failed."
 
 
-def _summary(result: Any) -> Table:
+def _summary(result: Any, whole: bool) -> tuple[Table, int]:
+    """The table, and how many metrics it leaves out."""
+    from backwater.experiments.concern import concerns
     from backwater.metrics import CUT_OFF, METRICS
     from backwater.units import human
 
@@ -111,14 +117,18 @@ def _summary(result: Any) -> Table:
     table = Table("metric", "class", "window", "estimate", "95 % interval", box=None, pad_edge=False,
                   caption=note if cut else None, caption_justify="left")  # fmt: skip
     table.columns[3].justify = table.columns[4].justify = "right"
+    left: set[str] = set()
     for name, job_class, window, found in result.estimates:
         kind = METRICS[name].dimension
         if math.isnan(found.value):
             continue
+        if not whole and not concerns(name, result.scenario):
+            left.add(name)
+            continue
         interval = "" if math.isnan(found.low) else f"{human(found.low, kind)} .. {human(found.high, kind)}"
         mark = " †" if cut and kind == "time" else ""
         table.add_row(name, job_class, window, human(found.value, kind) + mark, interval)
-    return table
+    return table, len(left)
 
 
 def _object(result: Any) -> dict[str, Any]:

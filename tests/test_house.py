@@ -34,7 +34,13 @@ FLOORS = {
     "runs": ["sim/plots", "sim/result", "sim/simulation"],
     "records": [
         *("experiments/__init__", "experiments/store", "experiments/axes", "experiments/design", "experiments/cell"),
-        *("experiments/require", "experiments/precision", "experiments/experiment", "experiments/own_model"),
+        *(
+            "experiments/require",
+            "experiments/precision",
+            "experiments/concern",
+            "experiments/experiment",
+            "experiments/own_model",
+        ),
     ],
     "studies": [
         *(f"experiments/{name}" for name in ("cluster", "sweep", "curves", "study", "recovery", "safe_load", "stress")),
