@@ -81,7 +81,7 @@ def _tell(row: np.ndarray, again: float | None, full: str, brokered: bool, say) 
     elif accepted == sent:
         say(order.ARRIVAL, sent, row, number, f"{hedge}{joins}")
     else:
-        say(order.ARRIVAL, sent, row, number, "full, held outside")
+        say(order.ARRIVAL, sent, row, number, f"{hedge}full, held outside")
         if not math.isnan(accepted):
             say(order.COMPLETION + 0.45, accepted, row, number, f"let in: {joins}")
     if not math.isnan(taken) and row[11] and not brokered:

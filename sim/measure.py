@@ -274,6 +274,7 @@ def fold_outside(books, job, attempt, result, ended):  # type: ignore[no-untyped
             continue
         cell = books.cells[first if view == MAIN else view * books.places + c]
         cell.attempts += 1
+        cell.hedges += attempt.hedge > 0
         cell.cancelled += result == o.CANCELLED
         cell.timed_out += attempt.timed_out > 0
 

@@ -129,21 +129,14 @@ class Scenario(Model):
         check_beside(self.broker, self.queue, self.workers, self.jobs, clients)
 
     def _check_batch(self) -> None:
-        """Refuse queues in which too few fit for a batch to begin, and hedges beside batches or producers that wait."""
+        """Refuse queues in which too few fit for a batch to begin."""
         least, (room, room_bytes), where = self.workers.enough, self.queue.bounds, "workers.batch.least"
         check(least - 1 <= room, where, least, f"must be at most queue.capacity + 1 = {room + 1:g}")
-        blocks = self.queue.overflow == "block"
         if least > 1 and not math.isinf(room_bytes):
             waits = self.workers.batch.wait is not None  # type: ignore[union-attr]
+            blocks = self.queue.overflow == "block"
             check(not blocks, where, least, "must be 1 where queue.capacity_bytes makes producers wait outside")
             check(waits, "workers.batch.wait", None, "must be given where capacity_bytes may let in fewer than least")
-        for producer in self.senders:
-            client = producer.client
-            hedges = client.hedge is not None and self.workers.batch is not None
-            check(not hedges, "workers.batch", "a batch", "must not be given where clients hedge")
-            apart = client.hedge is None and client.rate_limiter is None
-            must = "must not be block where clients hedge or have a rate_limiter"
-            check(not blocks or apart, "queue.overflow", "block", must)
 
     def _check_names(self) -> Scenario:
         sent = {index for producer in self.producers for index in producer.classes}

@@ -80,7 +80,6 @@ def clients(draw) -> dict:
         client["total_timeout"] = draw(st.sampled_from(["1 s", "4 s", "10 s"]))
     which = draw(st.sampled_from(["plain", "plain", "async", "hedge"]))
     if which == "hedge" and {"attempt_timeout", "total_timeout"} & set(client):
-        client["rate_limiter"] = client["proxy"] = None
         client["hedge"] = {"after": draw(times.flatmap(laws)), "most": draw(st.integers(1, 3)),
                            "losers": draw(st.sampled_from(["leave", "cancel_waiting", "cancel"]))}  # fmt: skip
     if which == "async":
@@ -210,13 +209,7 @@ def scenarios(draw) -> bw.Scenario:
     queue["backlog"] = min(queue["backlog"], count if "shifts" not in workers else workers["shifts"]["points"][0][1])
     load = not any(source["kind"] == "cron" for source in named)
     everybody = draw(clients())
-    told = [everybody, *(source["client"] for source in arrivals.values() if isinstance(source, dict))]
-    senders = [bw.Client(**client) for client in told if client is not None]
-    hedged = any(client.hedge for client in senders)
-    if queue["overflow"] == "block" and (hedged or any(client.rate_limiter for client in senders)):
-        queue["overflow"] = "reject"
-    if not hedged and workers.keys() == {"count"}:
-        workers["batch"] = draw(st.none() | batches(queue))
+    workers["batch"] = draw(st.none() | batches(queue))
     return bw.Scenario(
         arrivals=arrivals, jobs=jobs, client=everybody, queue=queue,
         faults=draw(st.just([]) | st.lists(faults(load), max_size=3)),

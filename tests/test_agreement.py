@@ -14,6 +14,7 @@ import pytest
 from gallery import gallery
 from gallery_brokers import brokers
 from gallery_more import more
+from gallery_pairs import pairs
 from gallery_workflows import workflows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -35,7 +36,7 @@ SHORT = bw.Run(arrivals=23, seed=5, warmup="200 ms", sample="300 ms", record=("j
 @cache
 def shown() -> dict[str, bw.Scenario]:
     """The gallery."""
-    return {**gallery(Path(mkdtemp())), **more(), **brokers(), **workflows()}
+    return {**gallery(Path(mkdtemp())), **more(), **brokers(), **workflows(), **pairs()}
 
 
 def agree(scenario: bw.Scenario, run: bw.Run, replication: int = 0) -> None:

@@ -113,12 +113,6 @@ def test_wrong_limiters_are_refused_in_one_line(part, says):
     assert "\n" not in str(error.value)
 
 
-def test_hedges_and_tokens_are_not_for_one_client():
-    client = {"rate_limiter": {}, "hedge": {"after": "1 s"}}
-    with pytest.raises(bw.ScenarioError, match=r"client\.hedge must not be given beside rate_limiter"):
-        bw.Scenario(arrivals=bw.Poisson(rate=1), workers={"service": "1 s"}, client=client)
-
-
 def test_little_s_law_holds_for_the_line():
     # The audit of every run compares gauges with rows; here the line is what a run leaves.
     made = bw.Scenario(arrivals=bw.Poisson(rate=20), workers={"service": "1 s"}, queue={"capacity": 0},

@@ -53,7 +53,9 @@ class Batch(Model):
     overhead  what each batch takes on top of that [s]
 
     Members end together, each with an answer of its own. What was spilled is read before the service of all starts.
-    Whoever is stopped leaves the batch, which takes as long as before; one that all have left is over.
+    Whoever is stopped leaves the batch, which takes as long as before; one that all have left is over. A worker that
+    fails or goes off duty has its batch in hand like a single attempt: it is paused, finished or restarted as one.
+    Where two members are attempts of one hedged call, the one taken first answers it.
     """
 
     size: int = Field(ge=1, le=LARGEST)

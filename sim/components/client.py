@@ -344,11 +344,8 @@ class Client(Model):
             self.total_timeout,
             "must be above 0",
         )
-        alone = self.proxy is None and self.mode == "sync"
-        must = 'must stand without a proxy and with mode = "sync": it is the client that waits for an answer'
-        check(alone or self.hedge is None, "hedge", "a hedge", must)
-        waits = self.rate_limiter is not None and self.hedge is not None
-        check(not waits, "hedge", "a hedge", "must not be given beside rate_limiter: a hedge does not wait for a token")
+        must = 'must stand with mode = "sync": in async an answer is acceptance, which comes at once or in turn'
+        check(self.mode == "sync" or self.hedge is None, "hedge", "a hedge", must)
         waits = self.mode == "sync" and self.notify != Push()
         check(not waits, "notify", "poll", 'must come with mode = "async": in sync the caller waits for the answer')
         return self

@@ -20,7 +20,8 @@ class Failures(Model):
     in_hand  what a worker that fails does with what it has in hand: pause it until it is repaired; finish it first
              (the repair goes on meanwhile); or restart it, from the beginning, when it is repaired
     The mean time between failures, MTBF, is MTTF + MTTR. Clocks never stop: a worker fails whether it works, rests or
-    is off duty. A read from disk goes on; only what is served is paused or restarted.
+    is off duty. A read from disk goes on; only what is served is paused or restarted, a batch as one and as
+    long as when it began, whoever has left it.
     """
 
     up: TimeLaw

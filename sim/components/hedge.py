@@ -18,9 +18,11 @@ class Hedge(Model):
 
     It answers slowness, a retry answers failure: an attempt that fails while another is live brings no hedge forward,
     and a retry, with hedges of its own, comes when all have failed. A retry budget pays for each hedge, and where it
-    does not, the call has no more of them; to breakers and throttles all of them are one call. Each is an attempt with
-    its own timeout; it asks for the same service unless ``workers.demand`` is "attempt", and only then, or against a
-    worker that is slow or down, does it help with long services.
+    does not, the call has no more of them; nor has it where a rate limiter has no token, or others wait for one. To
+    breakers, throttles and rate limiters all of them are one call. Each is an attempt with its own timeout; it asks
+    for the same service unless ``workers.demand`` is "attempt", and only then, or against a worker that is slow or
+    down, does it help with long services. Beside a proxy each of its tries is hedged, and fails when all its attempts
+    have. Where producers wait for room, a hedge waits outside in its turn; whoever has lost there leaves.
 
     after   how long after an attempt without an answer the next one is sent [s]; drawn anew for each
     most    hedges of one call

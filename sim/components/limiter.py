@@ -80,7 +80,8 @@ class RateLimiter(Model):
     They wait in order, and that counts as backoff. A 503 at the rate w makes the rate ``beta`` w; at any other answer,
     a time dt after it, the rate is w + ``scale`` (dt - K)^3 with K = (w (1 - beta) / scale)^(1/3). Between them the
     measured rate decides: w is at most that and at most the present rate, and no rate is above ``headroom`` times it.
-    At most as many tokens are kept as come in a second, or one. What a proxy tries again needs none.
+    At most as many tokens are kept as come in a second, or one. What a proxy tries again needs none; a hedge waits
+    for none, and is not sent where there is none.
 
     beta       what is left of the rate after a 503 [1]
     scale      of the cubic curve [1/s^4]

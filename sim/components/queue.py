@@ -85,7 +85,8 @@ class Queue(Model):
     overflow        who yields when it is full: the new attempt gets the 503 (reject), the oldest waiting one vanishes
                     (drop_oldest), the oldest waiting one gets the 503 (shed_oldest), or the producer waits (block): the
                     new attempt stays outside, in order of arrival, until there is room, and timeouts go on; a source
-                    sends nothing until its last job is in. One that is larger than capacity_bytes gets the 503
+                    sends nothing until its last job is in, its wait for a token of a rate limiter included. One that is
+                    larger than capacity_bytes gets the 503
     retry_after     least pause that a 503 asks of the client [s]
     backlog         jobs waiting at time 0; they come from the first source's classes and client
     memory          memory, disk and slowdown

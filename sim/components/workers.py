@@ -79,8 +79,6 @@ class Workers(Model):
         check(self.nodes <= self.count, "nodes", self.nodes, f"must be at most the count of workers, {self.count}")
         limit = self.time_limit
         check(limit is None or limit > 0, "time_limit", limit, "must be above 0")
-        comes = self.varies and self.batch is not None
-        check(not comes, "batch", "a batch", "must not be given beside failures, shifts or autoscale")
         return self
 
     @property

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from backwater.components import autoscale as rules
 from backwater.jit import inner
-from backwater.outcome import BUSY, WORKERS
+from backwater.outcome import BUSY, WORKERS, WORKING
 
 
 @inner
 def spend(world):  # type: ignore[no-untyped-def]
     """Account for the time up to now, before how many are busy or on duty changes."""
     plan, gauges = world.plan[0], world.books.gauges
+    busy = gauges[WORKING if plan.batch else BUSY].value
     memory = world.gates[plan.autoscale_at : plan.autoscale_at + rules.MEMORY]
-    rules.spend(memory, world.state[0].now, gauges[BUSY].value, gauges[WORKERS].value)
+    rules.spend(memory, world.state[0].now, busy, gauges[WORKERS].value)
 
 
 @inner

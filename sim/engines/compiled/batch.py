@@ -7,7 +7,7 @@ import numpy as np
 from backwater import order
 from backwater.components.batch import ready, together
 from backwater.components.workers import service_end
-from backwater.engines.compiled import calendar, queue
+from backwater.engines.compiled import autoscale, calendar, queue
 from backwater.engines.compiled.world import NONE, READING, SERVING
 from backwater.gauges import change
 from backwater.jit import inner
@@ -19,13 +19,21 @@ def is_ready(world):  # type: ignore[no-untyped-def]
     """Whether those that wait make a batch."""
     plan, state = world.plan[0], world.state[0]
     oldest = world.attempts[state.oldest].accepted if state.waiting > 0 else np.inf
-    return ready(state.waiting, plan.least, oldest, plan.linger, state.now)
+    return ready(state.waiting + state.outside, plan.least, oldest, plan.linger, state.now)
 
 
 @inner
 def goes_on(world, worker):  # type: ignore[no-untyped-def]
     """Whether a worker takes the next batch, now."""
     return (world.state[0].waiting == 0 or is_ready(world)) and begin(world, worker, NONE)
+
+
+@inner
+def _works(world, its, by):  # type: ignore[no-untyped-def]
+    """One more worker has a batch in hand, or one fewer."""
+    if world.plan[0].autoscale != NONE:
+        autoscale.spend(world)
+    change(world.books, world.state[0].now, WORKING, its.job_class, by)
 
 
 @inner
@@ -63,7 +71,7 @@ def begin(world, worker, last):  # type: ignore[no-untyped-def]
         return False
     its.ref, its.due = calendar.new_ref(state, worker), np.inf
     its.job_class = world.jobs[world.attempts[its.holds].job].job_class
-    change(world.books, state.now, WORKING, its.job_class, 1.0)
+    _works(world, its, 1.0)
     if read >= 0.0:
         calendar.add(world, state.now + read, order.key(order.DISK, 0, worker, 0), its.ref)
     else:
@@ -83,7 +91,8 @@ def serve(world, worker):  # type: ignore[no-untyped-def]
             queue.leave_disk(world, attempt)
         total = together(total, others, attempt.demand * attempt.factor, plan.together)
         slot, others = attempt.newer, others + 1
-    go_on(world, worker, total + plan.overhead)
+    its.whole = total + plan.overhead
+    go_on(world, worker, its.whole)
 
 
 @inner
@@ -117,7 +126,7 @@ def end(world, worker):  # type: ignore[no-untyped-def]
     its = world.workers[worker]
     its.holds = its.last = its.ref = NONE
     its.members, its.due = 0, np.inf
-    change(world.books, world.state[0].now, WORKING, its.job_class, -1.0)
+    _works(world, its, -1.0)
 
 
 @inner

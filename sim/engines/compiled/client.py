@@ -64,7 +64,7 @@ def send(world, slot):  # type: ignore[no-untyped-def]
 @inner
 def _send_in_turn(world, slot):  # type: ignore[no-untyped-def]
     """``send`` where some client has a limiter or hedges."""
-    if world.plan[0].limited and not limiter.lets(world, slot):
+    if world.plan[0].limited and world.jobs[slot].hedges == 0 and not limiter.lets(world, slot):
         return NONE
     hedged = world.senders[world.jobs[slot].source].hedge != NONE
     if hedged:
@@ -323,8 +323,10 @@ def _leave_all(world, of, how, timed_out):  # type: ignore[no-untyped-def]
         slot = world.attempts[slot].sibling
     slot = first
     while slot != NONE:
-        _stop(world, slot, how)
-        slot = world.attempts[slot].sibling
+        attempt = world.attempts[slot]
+        if how == CANCEL and attempt.taken == attempt.taken and not workers.stop(world, slot):
+            attempt.taken = math.nan  # its batch goes on without it: no worker is to be released
+        slot = attempt.sibling
     slot = first
     while slot != NONE:
         attempt = world.attempts[slot]
@@ -348,7 +350,9 @@ def expire(world, slot):  # type: ignore[no-untyped-def]
             gates.hear(world, job, False, False)
         else:
             gates.release(world, job, False)
+    if job.attempt == NONE:
+        return
     if world.senders[job.source].hedge != NONE:
         _leave_all(world, slot, world.senders[job.source].on_timeout, 1)
-    elif job.attempt != NONE:
+    else:
         abandon(world, job.attempt)

@@ -6,7 +6,7 @@ import math
 
 from backwater import order, random
 from backwater.components.budget import ERROR
-from backwater.engines.compiled import calendar, gates
+from backwater.engines.compiled import calendar, gates, limiter, timeouts
 from backwater.engines.compiled.world import NONE
 from backwater.gauges import change
 from backwater.jit import inner
@@ -51,9 +51,11 @@ def is_due(job, ref, when, key):  # type: ignore[no-untyped-def]
 
 @inner
 def is_paid(world, slot):  # type: ignore[no-untyped-def]
-    """A hedge is due. Returns whether it is sent; where a budget does not pay for it, the call has no more of them."""
+    """A hedge is due. Returns whether it is sent; where no token or budget is there for it, the call has no more."""
     job = world.jobs[slot]
     job.due = math.inf
+    if world.senders[job.source].limiter != NONE and not limiter.takes(world, job.source):
+        return False
     if world.senders[job.source].gated:
         paid = gates.pay(world, job, False, ERROR)
         if paid < 0.0:
@@ -80,6 +82,17 @@ def hears(world, slot, result):  # type: ignore[no-untyped-def]
         return False
     _decide(world, job)
     return True
+
+
+@inner
+def meet(world, slot):  # type: ignore[no-untyped-def]
+    """A member of a batch is about to complete: nobody waits for it if another one of its call has just won there."""
+    attempt = world.attempts[slot]
+    job = world.jobs[attempt.job]
+    if world.senders[job.source].hedge != NONE and attempt.wanted and job.decided:
+        hears(world, slot, COMPLETED)
+        timeouts.unwatch(world, attempt)
+        attempt.superseded = 1
 
 
 @inner

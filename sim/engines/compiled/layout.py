@@ -140,10 +140,11 @@ def _made(scenario: Scenario) -> Layout:
     plan["paces_stop"] = plan["paces"] + len(load)
     promises = protocol(scenario.broker, scenario.workers, numbers.add)
     flat = np.concatenate(numbers.parts) if numbers.parts else np.zeros(1)
-    plan["spare"] = SPARE + 2 * plan["hedges"] + plan["batch"] + 2 * plan["workers"] * plan["retimes"]
+    answers = plan["batch"] * (1 + plan["limited"]) + 2 * plan["hedges"] * np.maximum(plan["batch"], 1)
     plan["leads"] = workflow.leads(scenario)
-    plan["spare"] += plan["leads"]
-    plan["spare_each"] = (1 + plan["limited"]) * (plan["evicts"] | plan["picky"])
+    plan["spare"] = SPARE + answers + 2 * plan["workers"] * plan["retimes"] + plan["leads"]
+    let_in = scenario.broker is None and plan["blocks"] & senders["goes_on"].any()
+    plan["spare_each"] = (1 + plan["limited"]) * (plan["evicts"] | plan["picky"] | let_in)
     groups = _brokered(plan[0], scenario)
     most_levels = max(len(levels), len(scenario.jobs), groups)
     return Layout(plan, senders, kinds, flat, _faults(scenario), gates, promises, most_levels, own)

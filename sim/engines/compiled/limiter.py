@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backwater import order
 from backwater.components import limiter as rules
-from backwater.engines.compiled import calendar
+from backwater.engines.compiled import calendar, outside
 from backwater.engines.compiled.world import GRANTED, IN_LINE, NONE
 from backwater.gauges import change
 from backwater.jit import inner
@@ -33,17 +33,21 @@ def _put_down(world, source):  # type: ignore[no-untyped-def]
 
 
 @inner
+def takes(world, source):  # type: ignore[no-untyped-def]
+    """Whether an attempt may be sent now; then it has taken its token."""
+    return world.sources[source].first_in_line == NONE and _take_token(world, source)
+
+
+@inner
 def lets(world, slot):  # type: ignore[no-untyped-def]
     """Whether the job's next attempt may be sent now; else it waits for its turn. A proxy's tries need no token."""
     job = world.jobs[slot]
     its, granted = world.sources[job.source], job.backing_off == GRANTED
     if granted:
         job.backing_off = 0
-    if granted or world.senders[job.source].limiter == NONE or job.tries > 0:
+    if granted or world.senders[job.source].limiter == NONE or job.tries > 0 or takes(world, job.source):
         return True
     alone = its.first_in_line == NONE
-    if alone and _take_token(world, job.source):
-        return True
     job.backing_off, job.ahead, job.behind = IN_LINE, its.last_in_line, NONE
     if alone:
         its.first_in_line = slot
@@ -79,9 +83,12 @@ def leave(world, slot):  # type: ignore[no-untyped-def]
 @inner
 def give_up(world, slot):  # type: ignore[no-untyped-def]
     """A client runs out of patience in the line."""
-    if world.sources[world.jobs[slot].source].first_in_line == slot:
+    job = world.jobs[slot]
+    if world.sources[job.source].first_in_line == slot:
         world.state[0].stale += 1
     leave(world, slot)
+    if job.attempts == 0:
+        outside.free(world, job.source)
 
 
 @inner

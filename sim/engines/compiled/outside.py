@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backwater.engines.compiled.world import NONE, OUTSIDE
+from backwater.engines.compiled.world import IN_LINE, NONE, OUTSIDE
 from backwater.gauges import change
 from backwater.jit import inner
 from backwater.outcome import OUTSIDE as HELD
@@ -44,19 +44,20 @@ def leave(world, slot):  # type: ignore[no-untyped-def]
     attempt.accepted = state.now
     change(world.books, state.now, HELD, job.job_class, -1.0)
     if attempt.number == 1:
-        _free(world, job.source)
+        free(world, job.source)
 
 
 @inner
-def _free(world, source):  # type: ignore[no-untyped-def]
+def free(world, source):  # type: ignore[no-untyped-def]
+    """A source need not wait for its last job any more."""
     if world.senders[source].waits:
         world.state[0].freed = world.sources[source].freed = 1
 
 
 @inner
 def sent(world, slot):  # type: ignore[no-untyped-def]
-    """A job has been sent: its source goes on, unless it is the job's first attempt and that is outside."""
+    """A job has been sent, or waits for a token: its source goes on unless its first attempt is there, or outside."""
     job = world.jobs[slot]
     held = job.attempt != NONE and world.attempts[job.attempt].where == OUTSIDE
-    if job.attempts == 1 and not held:
-        _free(world, job.source)
+    if job.attempts == 1 and job.backing_off != IN_LINE and not held:
+        free(world, job.source)

@@ -89,7 +89,7 @@ def _fail(world, worker):  # type: ignore[no-untyped-def]
     its.broken = 1
     if plan.in_hand == RESTART and its.holds != NONE and world.attempts[its.holds].where == SERVING:
         attempt = world.attempts[its.holds]
-        its.left, its.since = attempt.demand * attempt.factor, now
+        its.left, its.since = its.whole if plan.batch else attempt.demand * attempt.factor, now
     repair = _draw(world, plan.repair, worker, random.REPAIR, its.failures)
     _later(world, now + repair, order.REPAIRED, worker, worker)
     its.failures += 1

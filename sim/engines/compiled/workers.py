@@ -255,6 +255,7 @@ def complete_batch(world, worker):  # type: ignore[no-untyped-def]
     slot = world.workers[worker].holds
     while slot != NONE:
         following = world.attempts[slot].newer
+        hedges.meet(world, slot)
         of, result = _complete(world, slot)
         if of != NONE:
             queue.tell(world, of, result)

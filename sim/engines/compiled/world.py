@@ -95,11 +95,12 @@ DRAWN = np.dtype([
 #: left: what was left of that at ``since`` [s]; due: when it ends; holds: the slot of the attempt in its hands; off: it
 #: takes no work; broken: it is under repair; failures: so far; ready: on duty and started up; starts, starting: how
 #: many start-ups there were, and which of them lasts. Of a batch: ref: its own; holds, last: its first and last member,
-#: neighbours in ``older`` and ``newer``; members: how many there are; job_class: for which the worker counts.
+#: neighbours in ``older`` and ``newer``; members: how many there are; job_class: for which the worker counts;
+#: whole: what its service takes in all [s].
 WORKER = np.dtype([
     ("pace", "f8"), ("speed", "f8"), ("left", "f8"), ("since", "f8"), ("due", "f8"), ("holds", "i8"), ("off", "i8"),
     ("broken", "i8"), ("failures", "i8"), ("ready", "i8"), ("starts", "i8"), ("starting", "i8"),
-    ("ref", "i8"), ("last", "i8"), ("members", "i8"), ("job_class", "i8"),
+    ("ref", "i8"), ("last", "i8"), ("members", "i8"), ("job_class", "i8"), ("whole", "f8"),
 ])  # fmt: skip
 #: A fault and whether it lasts now; see ``components.faults``.
 FAULT = np.dtype([

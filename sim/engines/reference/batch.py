@@ -12,6 +12,7 @@ import simpy
 from backwater import order
 from backwater.components.batch import TIMES, Batch, ready, together
 from backwater.engines.reference.clock import After
+from backwater.engines.reference.hedges import Share
 from backwater.engines.reference.jobs import Attempt
 from backwater.engines.reference.queue import BoundedQueue
 from backwater.engines.reference.workers import WorkerPool
@@ -60,8 +61,9 @@ class BatchPool(WorkerPool):
 
     def _ready(self) -> bool:
         waiting = self.queue.oldest
-        oldest = next(iter(waiting)).accepted if waiting else math.inf
-        return bool(ready(len(waiting), self.batch.least, oldest, self.batch.patience, self.env.now))
+        oldest, inside = next(iter(waiting)).accepted if waiting else math.inf, len(waiting)
+        least, patience = self.batch.least, self.batch.patience
+        return bool(ready(inside + len(self.queue.outside), least, oldest, patience, self.env.now))
 
     def _goes_on(self, number: int) -> bool:
         """Whether a worker takes the next batch."""
@@ -117,6 +119,13 @@ class BatchPool(WorkerPool):
             total = together(total, others, attempt.demand * attempt.factor, self.rule)
         return total + self.batch.overhead
 
+    def _complete(self, attempt: Attempt) -> None:
+        answer = attempt.answer
+        if isinstance(answer, Share) and answer.triggered:  # another one of its call has won, in this batch
+            answer.leave()
+            attempt.superseded = True
+        super()._complete(attempt)
+
     def _end(self, number: int) -> None:
         del self.members[number]
         self.staff.put_down(number)
@@ -129,7 +138,8 @@ class BatchPool(WorkerPool):
         members = self.members[number]
         members.remove(attempt)
         if members:
-            self.in_hand[number] = members[0]
+            members[0].again = members[0].again or attempt.again
+            self.staff.hold(number, members[0])
         else:
             self._end(number)
             self.stories[number].interrupt()

@@ -157,6 +157,8 @@ class Client:
             yield After(self.env, delay, at(order.HEDGE, job, job.attempts))
             if not live:
                 return
+            if self.gates.limiter is not None and not self.gates.limiter.takes():
+                return
             paid = self.gates.budget.pay(self.env.now, ERROR)
             if paid < 0:
                 return
@@ -179,6 +181,8 @@ class Client:
         for attempt in left:
             if attempt.outcome == DROPPED:
                 self.ledger.close(attempt)
+            elif attempt in self.queue.outside:
+                self.queue.leave_outside(attempt)
             elif attempt.waiting and how != "leave":
                 self.queue.withdraw(attempt)
         for attempt in left:

@@ -26,9 +26,13 @@ class Limiter:
         self.timer: simpy.Event | None = None  # rings when the first of them may have a token
         self.due = 0.0  # when that is [s]
 
+    def takes(self) -> bool:
+        """Whether an attempt may be sent now; then it has taken its token."""
+        return not self.line and bool(take_token(self.memory, self.env.now))
+
     def turn(self, job: LiveJob) -> Generator[simpy.Event, Any, None]:
         """Wait until the job's next attempt may be sent."""
-        if not self.line and take_token(self.memory, self.env.now):
+        if self.takes():
             return
         granted = self.line[job] = simpy.Event(self.env)
         self.ledger.change((self.env.now, BACKOFF, job.job_class, 1.0))

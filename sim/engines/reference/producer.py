@@ -84,8 +84,8 @@ class Jobs:
 class Producer:
     """A source of jobs: sends each through ``client`` when its time comes, and then calls ``sent()``.
 
-    Where the queue blocks, an open source sends nothing while the first attempt of its last job is outside; what its
-    timetable had for that time comes at once then.
+    Where the queue blocks, an open source sends nothing while the first attempt of its last job is outside or in line
+    for a token; what its timetable had for that time comes at once then.
     """
 
     def __init__(
@@ -107,9 +107,9 @@ class Producer:
             delay = max(when - env.now, 0.0) if self.client.queue.blocks else when - env.now
             yield After(env, delay, order.key(order.ARRIVAL, source, number, 0))
             job = self.jobs.make(number, row)
-            self._send(job)
+            goes_on = self._send(job)
             if self.client.queue.blocks:
-                yield from self._until_inside(job)
+                yield from self._until_inside(job, goes_on)
 
     def _send(self, job: LiveJob) -> simpy.Event:
         """Send a job; what is returned fires when its caller is no longer blocked."""
@@ -118,10 +118,14 @@ class Producer:
             self.sent()
         return life if job.unblocked is None else job.unblocked
 
-    def _until_inside(self, job: LiveJob) -> Generator[simpy.Event, Any, None]:
-        """Wait for as long as the job's first attempt is outside."""
+    def _until_inside(self, job: LiveJob, goes_on: simpy.Event) -> Generator[simpy.Event, Any, None]:
+        """Wait for as long as the job's first attempt waits for a token, and is outside."""
         yield self.env.timeout(0)  # it is about to be sent
-        outside = None if job.attempt is None else self.client.queue.outside.get(job.attempt)
+        limiter = self.client.gates.limiter
+        if limiter is not None and job in limiter.line:
+            yield limiter.line[job] | goes_on  # unless its client gives up before
+        first = job.live[0] if job.live else job.attempt
+        outside = None if first is None else self.client.queue.outside.get(first)
         if outside is not None:
             yield outside
 
