@@ -90,8 +90,9 @@ def _holds(world, when, key, ref):  # type: ignore[no-untyped-def]
 def spare(world):  # type: ignore[no-untyped-def]
     """How many jobs, attempts, rows or events one event may add."""
     plan, state = world.plan[0], world.state[0]
-    # Each one that is evicted may back off, and move the time of the first in the line for tokens. A worker that is
-    # back takes one, or a batch, whose service may then go on at another speed.
+    # Each one that is evicted may back off, and move the time of the first in the line for tokens; so may one that is
+    # let in, whose caller goes on. A worker that is back takes one, or a batch, whose service may then go on at another
+    # speed. Each answer of a batch may stop hedges, whose workers go on.
     more = plan.spare + plan.spare_each * (state.waiting + state.outside)
     if plan.spare_held:
         more += plan.spare_held * (world.hub[0].kept + int(world.books.gauges[PREFETCHED].value))

@@ -59,7 +59,7 @@ SPARE = 5  # jobs, attempts, rows, events that one event may add at most, beside
 #: ``numbers``, the autoscaler's memory at autoscale_at in ``gates``; hedges: of one call, at most; limited: whether
 #: any client has a limiter; batch: how many a worker serves at once, 0 without batches; least, linger, together,
 #: overhead: see there; spare: how many jobs, attempts, rows or events one event may add, spare_each: and for each that
-#: may be evicted in it; broker: whether there is one; spare_held: what a crash may add for each message that it holds;
+#: yields or comes in; broker: whether there is one; spare_held: what a crash may add for each message that it holds;
 #: reserve: deliveries for which one event other than a crash may need a slot; passes: a message may go to a node
 #: without a look at the queue; floods: more of them may do so in one event than room is kept for;
 #: lists: somebody may look through what the broker holds; leads: how many groups one event may begin, 0 where no job

@@ -30,8 +30,8 @@ ON_TIMEOUT = {"leave": LEAVE, "cancel_waiting": CANCEL_WAITING, "cancel": CANCEL
 #: asks for; hedge: where the law of the time until another attempt begins; hedges: how many of a call; losers: as
 #: on_timeout; goes_on: its caller does, once a job is accepted; poll: how often it asks for the result [s], NaN
 #: where it is told; own_at, own_proxy_at: what a policy's rule of one's own shares with the engine in ``gates``;
-#: waits: it sends nothing while the first attempt of its last job is outside; guarded: more than the policy decides
-#: whether it tries again, or when.
+#: waits: it sends nothing while the first attempt of its last job is outside, or in line for a token; guarded: more
+#: than the policy decides whether it tries again, or when.
 SENDER = np.dtype([
     ("plan", "i8"), ("plan_stop", "i8"), ("trace", "i8"), ("repeat", "i8"), ("classes", "i8"),
     ("patience", "i8"), ("constant", "f8"), ("total_timeout", "f8"), ("on_timeout", "i8"), ("policy", "i8"),
