@@ -74,7 +74,7 @@ def held_outside() -> dict[str, bw.Scenario]:
             "abandoned": "skip"}, faults=ERRORS),
         "limiter": block(tokens, {"capacity": 6, **limit}), "limiter, too big": block(tokens, bounds, jobs=unequal),
         "limiter, ties": block({**tokens, "retry": TIED}, bounds, jobs=unequal, arrivals={"a": TICK, "b": TICK}),
-        "limiter, little patience": block({**tokens, "total_timeout": "1 s"}, {"capacity": 4, **limit}),
+        "limiter, little patience": block({"rate_limiter": {}, "total_timeout": "700 ms"}, bounds, jobs=unequal),
         "limiter, closed": block({**tokens, **gated}, {"capacity": 4, **limit}, arrivals={"a": people, "b": TICK}),
         "limiter, async": block({**tokens, "mode": "async", "total_timeout": "2 s"}, {"capacity": 4, **limit},
                                 arrivals={**three, "d": people}),

@@ -1,5 +1,6 @@
-"""Features that meet in one worker, in one place of the queue or in one call: timelines worked out on paper."""
+"""Features that meet in one worker, in one place of the queue or in one call: timelines by hand, and a chain."""
 
+import numpy as np
 import pytest
 from test_modes import again
 from test_staff import ENGINES, ways
@@ -61,6 +62,52 @@ def test_a_batch_that_begins_anew_is_as_long_as_it_was_whoever_has_left(tmp_path
     client = {"attempt_timeout": "7 s", "on_timeout": "cancel"}
     result = simulate(engine, arrivals=come, workers=workers, client=client, **parts)
     assert table(result, ["started", "ended"]) == expected
+
+
+def failing(load, size, room, fails, repaired, finishes):
+    """Shares of time by (broken, busy, waiting) of a worker that serves up to ``size`` at once, in a mean time of 1."""
+    # A worker that is not broken rests only where nobody waits.
+    states = [(0, 0, 0), *((broken, busy, n) for broken, busy in ((0, 1), (1, 0), (1, 1)) for n in range(room + 1))]
+    place = {state: at for at, state in enumerate(states)}
+    rates = np.zeros((len(states), len(states)))
+
+    def add(here, there, rate):
+        rates[place[here], place[there]] += rate
+
+    for broken, busy, n in states:
+        here, after = (broken, busy, n), (0, 1, n - min(n, size)) if n else (0, 0, 0)
+        if n < room:
+            add(here, (broken, busy, n + 1) if broken or busy else (0, 1, 0), load)
+        add(here, ((0, 1, n) if busy else after) if broken else (1, busy, n), repaired if broken else fails)
+        if busy and not broken:
+            add(here, after, 1.0)
+        elif busy and finishes:
+            add(here, (1, 0, n), 1.0)
+    balance = rates.T - np.diag(rates.sum(axis=1))
+    balance[-1] = 1.0
+    return dict(zip(states, np.linalg.solve(balance, np.eye(len(states))[-1]), strict=True))
+
+
+@pytest.mark.parametrize("in_hand", ["pause", "finish"])
+def test_batches_of_a_worker_that_fails_are_a_chain_of_states(in_hand):
+    mean, load, size, room = 0.1, 2.0, 3, 6
+    p = failing(load, size, room, 0.2, 0.5, in_hand == "finish")
+    lost = sum(share for (*_, n), share in p.items() if n == room)
+    ends = sum(share for (broken, busy, _), share in p.items() if busy and (not broken or in_hand == "finish"))
+    wanted = {
+        "throughput": load / mean * (1 - lost), "rejection_ratio": lost, "batch_mean": load * (1 - lost) / ends,
+        "utilization": sum(share for (_, busy, _), share in p.items() if busy),
+        "queue_mean": sum(n * share for (*_, n), share in p.items()),
+    }  # fmt: skip
+    failures = {"up": bw.Exponential(mean=mean / 0.2), "repair": bw.Exponential(mean=mean / 0.5), "in_hand": in_hand}
+    scenario = bw.Scenario(
+        arrivals=bw.Poisson(rate=load / mean), queue={"capacity": room},
+        workers={"service": bw.Exponential(mean=mean), "batch": {"size": size, "time": "first"}, "failures": failures},
+    )  # fmt: skip
+    result = bw.simulate(scenario, horizon=1000, warmup=20, replications=16, seed=20)
+    for name, exact in wanted.items():
+        _, low, high, _ = result.estimate(name, 0.99999)  # ten comparisons
+        assert low <= exact <= high, (name, exact, low, high)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
