@@ -134,6 +134,25 @@ def hedged_calls() -> dict[str, bw.Scenario]:
     }.items()}  # fmt: skip
 
 
+def published() -> dict[str, bw.Scenario]:
+    """Clients of a broker that wait for tokens, give up while a message is on its way, wait for room."""
+    client = {"mode": "async", "total_timeout": "4 s", "retry": RETRY, "rate_limiter": {}}
+    broker = {"publish_delay": bw.Exponential(mean="200 ms")}
+    down = [{"kind": "broker_down", "start": "2 s", "duration": "1 s"}]
+
+    def sends(queue, **parts) -> bw.Scenario:
+        return one(**{"arrivals": bw.Poisson(rate="4/s"), "service": "250 ms", "client": client, "broker": broker,
+                      "queue": {"capacity": 2, **queue}, "faults": down, **parts})  # fmt: skip
+
+    collected = {**broker, "send": {"size": 3, "linger": "500 ms"}}
+    return {
+        "limiter, broker, given up": sends({}), "limiter, broker, collected": sends({}, broker=collected),
+        "block, limiter, broker": sends({"overflow": "block"}),
+        "block, limiter, broker, collected": sends({"overflow": "block"}, broker=collected, arrivals={
+            "a": TICK, "b": bw.Poisson(rate="6/s"), "c": bw.Closed(clients=4, think="500 ms")}),
+    }  # fmt: skip
+
+
 def pairs() -> dict[str, bw.Scenario]:
     """All of them by name."""
-    return {**staffed_batches(), **held_outside(), **hedged_calls()}
+    return {**staffed_batches(), **held_outside(), **hedged_calls(), **published()}

@@ -112,6 +112,7 @@ class Client:
             if job.attempt is not None:
                 self._abandon(job.attempt)
             self._leave_all(job.live, self.part.on_timeout, timed_out=True)
+            job.attempt = None  # nobody hears of it any more, be it accepted later
         self.ledger.end(job, outcome)
         if job.unblocked is not None and not job.unblocked.triggered:
             job.unblocked.succeed()
