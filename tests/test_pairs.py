@@ -223,14 +223,16 @@ def test_a_hedge_takes_a_token_that_is_there_and_waits_for_none(tmp_path, engine
         (0, 1, 0, 5), (0, 2, 3, 3), (1, 1, 0, 5), (2, 1, 0, 0), (3, 1, 6, 11), (3, 2, 9, 11)]  # fmt: skip
 
 
-@pytest.mark.parametrize(("engine", "tries", "expected"), ways(
+@pytest.mark.parametrize(("engine", "tries", "budget", "expected"), ways(
     # Errors until 5: the attempts of 0 and 1 end with one at 2 and 3, and that fails the try. The next one, of 4 and 5,
     # succeeds at 6.
-    (2, (6, 4, "completed")), (1, (3, 2, "gave_up"))
+    (2, None, (6, 4, "completed")), (1, None, (3, 2, "gave_up")),
+    # Hedges are the client's to pay for: its only token is spent at 1.
+    (2, {"kind": "token_bucket", "capacity": 1}, (6, 3, "completed")),
 ))  # fmt: skip
-def test_a_try_of_a_proxy_is_hedged_and_fails_with_its_last_attempt(tmp_path, engine, tries, expected):
+def test_a_try_of_a_proxy_is_hedged_and_fails_with_its_last_attempt(tmp_path, engine, tries, budget, expected):
     errors = [{"kind": "errors", "share": 1.0, "start": "0 s", "duration": "5 s"}]
-    client = {"hedge": {"after": "1 s"}, "proxy": {"retry": again("1 s", tries)}}
+    client = {"hedge": {"after": "1 s"}, "proxy": {"retry": again("1 s", tries)}, "retry_budget": budget}
     workers = {"count": 4, "service": "2 s"}
     result = simulate(engine, arrivals=trace_of(tmp_path, [0]), client=client, workers=workers, faults=errors)
     assert list(result.jobs[["ended", "attempts", "outcome"]].itertuples(index=False, name=None)) == [expected]
