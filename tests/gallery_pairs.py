@@ -8,6 +8,7 @@ AGAIN = {"attempt_timeout": "2 s", "retry": STIFF}
 SLOW_NOW = {"memory": {"slowdown": {"above": 2, "factor": 1.6, "at": "now"}}, "capacity": 9}
 CODEL = {"kind": "codel", "target": "100 ms", "interval": "400 ms"}
 ERRORS = [{"kind": "errors", "share": 0.4, "start": "5 s", "duration": "9 s"}]
+LEADING = {"a": bw.Job(then={"send": {"b": 2}, "join": "b"}), "b": bw.Job()}
 HALF_DOWN = {"kind": "workers_down", "share": "1/2", "start": "5 s", "duration": "7 s"}
 
 
@@ -80,6 +81,7 @@ def held_outside() -> dict[str, bw.Scenario]:
                                 arrivals={**three, "d": people}),
         "limiter, traces that wait": block({**tokens, "total_timeout": "4 s"}, {"capacity": 3, **limit}, arrivals={
             "a": bw.Periodic(interval="200 ms", batch=2), "b": bw.MMPP(rates=(1, 9), sojourns=(3, 2))}),
+        "limiter, workflow": block(tokens, {"capacity": 4, **limit}, jobs=LEADING, count=3),
         "limiter, hedge": block({**tokens, "hedge": crowd}, {"capacity": 4, **limit}, count=2),
         "limiter, hedge, proxy, batch": block({**tokens, "hedge": crowd, "proxy": {"retry": STIFF}}, {
             "capacity": 4, **limit}, count=2, workers={"batch": {"size": 3}}, arrivals={**three, "d": flood}),
@@ -130,6 +132,7 @@ def hedged_calls() -> dict[str, bw.Scenario]:
         "batch, slow now, fail": together({"time": "sum"}, stops, queue=SLOW_NOW, workers=often),
         "batch, shifts, proxy": together(linger, {"proxy": proxy, **gated}, count=1, workers={"shifts": {
             "points": [("0 s", 2), ("6 s", 1), ("9 s", 3)], "every": "12 s"}}),
+        "batch, workflow": together({"size": 6}, stops, queue={"capacity": 9}, jobs=LEADING, count=4),
         "batch, closed": together({"least": 2, "wait": "1 s"}, stops, arrivals=bw.Closed(clients=12, think="1 s")),
     }.items()}  # fmt: skip
 
