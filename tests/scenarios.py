@@ -210,11 +210,9 @@ def scenarios(draw) -> bw.Scenario:
     load = not any(source["kind"] == "cron" for source in named)
     everybody = draw(clients())
     workers["batch"] = draw(st.none() | batches(queue))
-    broken = draw(st.just([]) | st.lists(faults(load), max_size=3))
-    if queue["overflow"] == "block":  # sources that wait for good would not end a run of so many arrivals either
-        broken = [{**fault, "duration": fault["duration"] or "20 s"} for fault in broken]
     return bw.Scenario(
-        arrivals=arrivals, jobs=jobs, client=everybody, queue=queue, faults=broken,
+        arrivals=arrivals, jobs=jobs, client=everybody, queue=queue,
+        faults=draw(st.just([]) | st.lists(faults(load), max_size=3)),
         workers={**workers, "service": draw(times.flatmap(laws)),
                  "demand": draw(st.sampled_from(["job", "attempt"])),
                  "abandoned": draw(st.sampled_from(["serve", "skip"]))},
