@@ -141,14 +141,18 @@ def steps(
     from backwater.simulation import replicate
 
     check(first >= 1, "--first", first, "must be at least 1")
-    scenario, plan = read(what, changes, {"seed": seed, "replications": 1, "warmup": "0 s"})
     # A run that ends after a few arrivals more than events are asked for holds them all.
+    few = {"arrivals": first + 1}
+    scenario, plan = read(what, changes, {"seed": seed, "replications": 1, "warmup": "0 s"}, few)
     short = plan.model_copy(
         update={"arrivals": min(first + 1, plan.arrivals or first + 1), "record": ("events",), "windows": {}}
     )
     names = [*(part.name for part in scenario.producers), "backlog"]
     names += [part.name for part in scenario.senders[len(scenario.producers) :]]
-    for event in events.of(replicate(scenario, short, 0), brokered=scenario.broker is not None)[:first]:
+    for event in events.of(replicate(scenario, short, 0), scenario)[:first]:
+        if event.job < 0:
+            print(f"{event.time:.3f} {event.what}")
+            continue
         source = f"{names[event.source]} " if len(names) > 2 or scenario.queue.backlog else ""
         attempt = f" attempt {event.attempt}" if event.attempt else ""
         print(f"{event.time:.3f} {source}job {event.job}{attempt}: {event.what}")

@@ -81,14 +81,20 @@ def scenario(what: str, changes: list[str] | None) -> tuple[Any, dict[str, Any]]
         return found.with_(settings(changes)), carried
 
 
-def read(what: str, changes: list[str] | None, flags: dict[str, Any]) -> tuple[Any, Any]:
-    """The scenario and the run of a command: the file's or the model's, where no flag says otherwise."""
+def read(
+    what: str, changes: list[str] | None, flags: dict[str, Any], unless: dict[str, Any] | None = None
+) -> tuple[Any, Any]:  # fmt: skip
+    """The scenario and the run of a command: the file's or the model's, where no flag says otherwise.
+
+    unless  what the run is where neither says anything
+    """
     from backwater.run import Run
     from backwater.units import units_required
 
     found, carried = scenario(what, changes)
     with units_required():
-        run = Run(**{**carried, **{name: value for name, value in flags.items() if value is not None}})
+        given = {name: value for name, value in flags.items() if value is not None}
+        run = Run(**{**(unless or {}), **carried, **given})
     return found, run
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from backwater.errors import ScenarioError, check, nearest
 from backwater.experiments.require import FEW
-from backwater.metrics import METRICS, metric, named
+from backwater.metrics import METRICS, advice, metric, named
 from backwater.result import Result
 from backwater.run import Run
 from backwater.scenario import Scenario
@@ -82,7 +82,7 @@ def goals(table: Mapping[str, str], where: str = "precision") -> tuple[Goal, ...
 
 def _goal(name: str, said: Any, where: str) -> Goal:
     word = named(name)[0]
-    check(word in METRICS or "(" in word, where, word, f"must name a metric{nearest(word, METRICS)}")
+    check(word in METRICS or "(" in word, where, word, f"must name a metric{advice(word)}")
     kind = metric(word).dimension
     must = 'must be a share of the estimate such as "2 %", a width such as "± 20 ms", or one "or" the other'
     check(isinstance(said, str) and said.strip(), where, said, must)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from backwater.outcome import COUNTER
 from backwater.run import Run
 from backwater.scenario import Scenario
 from backwater.simulation import check_memory, cores, in_threads, replicate, resolve
+from backwater.units import parse
 
 Array = npt.NDArray[np.float64]
 # What is kept was found by this code, and only by it is it taken up again.
@@ -176,6 +178,40 @@ def recovery_time(series: dict[str, Array], twins: list[dict[str, Array]], stop:
     rest = np.cumsum(fine[::-1])[::-1] / left  # share of good ones from here on
     back = np.flatnonzero(fine & (rest >= LASTING) & (left >= TAIL * len(fine)))
     return float(series["time"][judged[back[0]]] - stop) if len(back) else math.inf
+
+
+def recovery(
+    scenario: Scenario, seed: int, replication: int, *, fault: Fault | None = None, observe: str | float | None = None,
+    twins: int = 5,
+) -> dict[str, float]:  # fmt: skip
+    """Whether a replication recovers from a fault (1 or 0), and its recovery time [s], NaN where it does not.
+
+    fault    the trigger, in place of the scenario's own faults; the last of these unless given
+    observe  how long it is watched after that [s]; 20 times as long as it lasts unless given
+    twins    how many replications without the trigger say what is normal, its own among them
+    Raises ScenarioError where there is no trigger, or one that does not end. In a function of one's own it is swept:
+
+        def model(seed, replication, **point):
+            return bw.recovery(scenario.with_(point), seed, replication)
+
+        bw.sweep(model, {"workers.count": [8, 12, 16]}, replications=5)
+    """
+    watched = None if observe is None else parse(observe, "time")
+    plan = plan_of(scenario, fault, watched, max(twins, replication + 1), seed)
+    trial, run = Trial(struck(scenario), plan), plan.run()
+    normal = _normal(trial.twin, run)
+    engine = resolve("auto", trial.struck, run, 1)
+    seen = _watch(trial.struck, run, replication, engine, Event())
+    verdict = judge([seen], [normal[replication], *(each for each in normal if each is not normal[replication])],
+                    plan.fault.stop)  # fmt: skip
+    time = float(verdict.times[0])
+    return {"recovered": float(math.isfinite(time)), "recovery_time": time if math.isfinite(time) else math.nan}
+
+
+@lru_cache(maxsize=16)
+def _normal(twin: Scenario, run: Run) -> list[Watched]:
+    """All replications of a twin, once for all replications of a point."""
+    return Lab().watched([(twin, run)])[0]
 
 
 def _smooth(values: Array) -> Array:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from backwater.errors import check, nearest
-from backwater.metrics import METRICS, QUANTILES, Cells, Metric, metric, named, within
+from backwater.metrics import METRICS, QUANTILES, Cells, Metric, advice, metric, named, within
 from backwater.outcome import LATENCIES
 from backwater.result import Result
 from backwater.run import Run
@@ -140,7 +140,7 @@ def requirement(text: str, where: str = "--require") -> Requirement:
     assert match is not None
     name, job_class, window = named(match[1])
     word = metric(name) if name in METRICS or "(" in name else None
-    check(word, where, name, f"must name a metric{nearest(name, [*METRICS, 'served_within(2 s)'])}")
+    check(word, where, name, f"must name a metric{advice(name)}")
     assert word is not None
     limit = _number(match[3], word.dimension, where)
     check(word.dimension != "share" or limit <= 1, where, match[3], "must be at most 100 %")

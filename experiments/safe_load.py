@@ -106,8 +106,8 @@ def _layer(retry: Retry | None, budget: Budget | None) -> _Cost:
     if isinstance(budget, Ratio) and 1 + budget.share < attempts:
         return _Cost(1 + budget.share, budget.min_rate, "", budget.min_rate == 0)
     if isinstance(budget, TokenBucket) and not budget.refund:
-        price = budget.cost if budget.timeout_cost is None else min(budget.cost, budget.timeout_cost)
-        back = (budget.per_request + budget.per_success) / price
+        others = [cost for cost in (budget.timeout_cost, budget.rejection_cost) if cost is not None]
+        back = (budget.per_request + budget.per_success) / min(budget.cost, *others)
         if 1 + back < attempts:
-            return _Cost(1 + back, 0.0, "", budget.per_success == 0 and budget.timeout_cost is None)
+            return _Cost(1 + back, 0.0, "", budget.per_success == 0 and not others)
     return _Cost(attempts, 0.0, "", budget is None or isinstance(budget, (Ratio, TokenBucket)))

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backwater.components.arrivals import Sources
+from backwater.components.cron import Cron
 from backwater.components.faults import Fault
 from backwater.components.trace import Trace
 from backwater.errors import check
@@ -320,5 +321,5 @@ def check_ramp(scenario: Scenario, loads: Array) -> None:
 def refuse_traces(scenario: Scenario) -> None:
     """Ramps and lower loads need sources whose load a fault can multiply."""
     parts = scenario.arrivals.sources.values() if isinstance(scenario.arrivals, Sources) else [scenario.arrivals]
-    traced = any(isinstance(part, Trace) for part in parts)
-    check(not traced, "arrivals.kind", "trace", "must not be a trace here: its load cannot change in a run")
+    listed = next((part.kind for part in parts if isinstance(part, (Cron, Trace))), "")
+    check(not listed, "arrivals.kind", listed, "must not be a trace or cron here: its load cannot change in a run")

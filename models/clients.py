@@ -85,8 +85,9 @@ def aws_throttling_2026(**changes: Any) -> Client:
 def grpc(**changes: Any) -> Client:
     """gRPC with the example of its specification: 4 attempts, min(100 ms * 2^(n-1), 1 s) * U(0.8, 1.2), its throttle.
 
-    A pushback is waited for exactly; that it also begins the backoff anew is left out. gRPC does not retry unless
-    configured, and never makes more than 5 attempts. Source: gRFC A6.
+    A pushback (``queue.retry_after``) is waited for exactly, 0 too, and begins the backoff anew; a negative one, or one
+    that cannot be read, is ``queue.retry_after = "never"``: no retry. gRPC does not retry unless configured, and never
+    makes more than 5 attempts. Source: gRFC A6.
     """
     return _ready_made("grpc", changes)
 
@@ -112,9 +113,19 @@ def envoy(**changes: Any) -> Client:
 
     At most three retries are under way at a time. Source: envoy, backoff_strategy.cc, circuit_breaker.proto and the
     documentation of the router. Whole milliseconds there, any time here. Newer versions double the pause instead:
-    ``proxy = { retry = { step = "0 s" } }``. Its retry_budget (20 % of what is active) is left out.
+    ``proxy = { retry = { step = "0 s" } }``. With its retry_budget instead of max_retries: envoy_budget.
     """
     return _ready_made("envoy", changes)
+
+
+def envoy_budget(**changes: Any) -> Client:
+    """Clients behind Envoy with a retry_budget: as envoy, but retries may be 20 % of what is active, and three always.
+
+    Active is what is pending or sent and not answered. The request that has just failed is not among it here; there it
+    is until its answer has been passed on, so that one retry in five may come where none comes here. Source: envoy,
+    circuit_breaker.proto (budget_percent 20, min_retry_concurrency 3) and resource_manager_impl.h.
+    """
+    return _ready_made("envoy_budget", changes)
 
 
 def linkerd(**changes: Any) -> Client:
@@ -137,7 +148,7 @@ def urllib3(**changes: Any) -> Client:
     """urllib3's Retry(10, backoff_factor=0.1, status_forcelist=[503]): at once, then min(120 s, 0.1 s * 2^(n-1)).
 
     ``backoff_jitter`` is a time that is added, ``retry = { jitter = "300 ms" }``. Retry-After is waited for exactly,
-    up to 6 h. Without a backoff_factor all pauses are 0. Source: urllib3 2.8, util/retry.py.
+    up to 6 h, and 0 says nothing. Without a backoff_factor all pauses are 0. Source: urllib3 2.8, util/retry.py.
     """
     return _ready_made("urllib3", changes)
 

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from backwater.experiments.design import Design
     from backwater.experiments.frontier import frontier
     from backwater.experiments.plan import plan, plans
+    from backwater.experiments.recovery import recovery
     from backwater.experiments.sensitivity import sensitivity
     from backwater.experiments.sweep import Sweep, sweep
     from backwater.models import model
@@ -81,6 +82,7 @@ _LATER = {
     "frontier": "backwater.experiments.frontier",
     "plan": "backwater.experiments.plan",
     "plans": "backwater.experiments.plan",
+    "recovery": "backwater.experiments.recovery",
     "sensitivity": "backwater.experiments.sensitivity",
     "Sweep": "backwater.experiments.sweep",
     "model": "backwater.models",
@@ -99,7 +101,7 @@ __all__ = [
     "Constant", "Exponential", "Erlang", "Gamma", "LogNormal", "Weibull", "HyperExponential", "Pareto", "Uniform",
     "PhaseType", "Empirical", "Histogram", "Mixture", "Scipy", "Linear",
     "Run", "simulate", "Result", "sweep", "Sweep", "Design", "compare", "plan", "plans",
-    "sensitivity", "frontier",
+    "sensitivity", "frontier", "recovery",
     "BackwaterError", "ScenarioError", "AuditError", "LimitError", "RuleError",
 ]  # fmt: skip
 

@@ -74,7 +74,8 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> ScenarioError:
 
 def _plainly(message: str) -> str:
     """Pydantic's "Input should be ..." in our words."""
-    return message.replace("Input should be", "must be").replace("Value error, ", "")
+    plain = message.replace("Input should be", "must be").replace("Value error, ", "")
+    return "must be true or false" if "boolean" in plain else plain
 
 
 def one_of(*kinds: type[Model], what: str, shorthand: Callable[[Any], Model] | None = None) -> Any:

@@ -76,8 +76,8 @@ class Fold:
         self.run, self.books = run, new_books(run, deadlines, workers)
         self.every = math.inf if run.sample is None else run.sample
         self.counts = {name: np.zeros(1) for name in ("attempts", "rejected", "completed")}
-        self.kept: dict[str, list[Array]] = {"attempts": [], "jobs": []}
-        self.keep = set(run.record) | ({"attempts", "jobs"} if "events" in run.record else set())
+        self.kept: dict[str, list[Array]] = {"attempts": [], "jobs": [], "notes": []}
+        self.keep = set(run.record) | (set(self.kept) if "events" in run.record else set())
         self.records = bool(self.keep) or math.isfinite(self.every)
 
     def attempts(self, rows: Array) -> None:
@@ -106,6 +106,10 @@ class Fold:
         self._keep("jobs", rows)
         if math.isfinite(self.every) and len(rows):
             self._count("completed", rows[:, 4], rows[:, 6] == o.JOB_COMPLETED)
+
+    def notes(self, rows: Array) -> None:
+        """Keep notes, in the order in which they were written."""
+        self._keep("notes", rows)
 
     def changes(self, rows: Array) -> None:
         """Fold changes of state, in the order in which they happened."""
@@ -142,11 +146,12 @@ class Fold:
         return Outcome(
             end=end, ends=books.ends, areas=_both(books.areas, 2), peaks=_both(books.peaks, 2), **parts,
             gauges=_both(books.gauges["value"].reshape(-1, KINDS).T), drained=float(books.clock["drained"][0]),
-            attempts=self._rows("attempts"), jobs=self._rows("jobs"), series=self._series(end),
+            attempts=self._rows("attempts"), jobs=self._rows("jobs"), notes=self._rows("notes"),
+            series=self._series(end),
         )  # fmt: skip
 
     def _rows(self, name: str) -> Array | None:
-        width = len(o.ATTEMPT if name == "attempts" else o.JOB)
+        width = len({"attempts": o.ATTEMPT, "jobs": o.JOB, "notes": o.NOTE}[name])
         return np.concatenate([np.empty((0, width)), *self.kept[name]]) if name in self.keep else None
 
     def _series(self, end: float) -> dict[str, Array]:

@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from backwater import order
+from backwater.components.faults import Fault
 from backwater.outcome import (
     ABANDONED_COMPLETED,
     CANCELLED,
     COMPLETED,
     DROPPED,
     FAILED,
+    HEDGE_UNPAID,
+    IN_LINE,
     JOB_OUTCOMES,
     LOST,
+    PROXY_UNPAID,
     REJECTED,
     RETURNED,
+    SCALED,
+    SHIFT,
     UNFINISHED,
+    UNPAID,
+    WORKER_FAILED,
+    WORKER_REPAIRED,
+    WORKER_STARTED,
     Outcome,
 )
+from backwater.scenario import Scenario
+from backwater.units import human
 
 
 class Event(NamedTuple):
-    """One thing that happened: when [s], to which job of which source, to which attempt (0: the job), what."""
+    """One thing that happened: when [s], to which job of which source, to which attempt (0: the job), what.
+
+    Source and job are -1 where it happened to no job, but to workers.
+    """
 
     time: float
     source: int
@@ -33,21 +49,31 @@ class Event(NamedTuple):
     what: str
 
 
-def of(outcome: Outcome, why: str = "full", *, brokered: bool = False) -> list[Event]:
-    """The events of a run whose attempts and jobs were recorded, in order of time.
+#: Notes of the staff and of tokens, as told: {n} the worker or how many, {before} how many before.
+_STAFF = {
+    WORKER_FAILED: "worker {n} fails", WORKER_REPAIRED: "worker {n} is repaired",
+    WORKER_STARTED: "worker {n} has started up", SHIFT: "shift: workers on duty from {before} to {n}",
+    SCALED: "autoscaled: workers on duty from {before} to {n}",
+}  # fmt: skip
+_TOKENS = {
+    IN_LINE: "waits for a token of its rate limiter", UNPAID: "its retry budget does not pay for another attempt",
+    PROXY_UNPAID: "its proxy's retry budget does not pay for another try: the client hears of the failure",
+    HEDGE_UNPAID: "its retry budget does not pay for a hedge",
+}  # fmt: skip
 
-    why       some get the 503
-    brokered  whether there is a broker, to which messages may be on their way
-    """
+
+def of(outcome: Outcome, scenario: Scenario) -> list[Event]:
+    """The events of a run of this scenario of which attempts, jobs and notes were recorded, in order of time."""
     assert outcome.attempts is not None
     assert outcome.jobs is not None
     sent = {(row[0], row[1], row[3]): row[5] for row in outcome.attempts}
     found: list[tuple[tuple[float, int, float, float, float], Event]] = []
 
-    def say(rank: float, when: float, row: np.ndarray, number: float, what: str) -> None:
+    def say(rank: float, when: float, row: Sequence[float] | np.ndarray, number: float, what: str) -> None:
         event = Event(float(when), int(row[0]), int(row[1]), int(number), what)
         found.append(((event.time, rank, row[0], row[1], number), event))  # type: ignore[arg-type]
 
+    why, brokered = "turned away" if scenario.queue.admission else "full", scenario.broker is not None
     for row in outcome.attempts:
         _tell(row, sent.get((row[0], row[1], row[3] + 1)), why, brokered, say)
     done = {(row[0], row[1]): row[9] for row in outcome.attempts if row[16] == COMPLETED}
@@ -60,6 +86,9 @@ def of(outcome: Outcome, why: str = "full", *, brokered: bool = False) -> list[E
             say(order.ARRIVAL + 0.7, row[4], row, 0, f"gave up after {row[5]:.0f} attempts")
         if JOB_OUTCOMES[int(row[6])] == "dead_lettered":
             say(order.ARRIVAL + 0.7, row[4], row, 0, "in the dead-letter queue")
+    _tell_of_faults(scenario.faults, outcome.end, say)
+    for note in outcome.notes if outcome.notes is not None else ():
+        _tell_note(note, say)
     found.sort(key=lambda pair: pair[0])
     return [event for _, event in found]
 
@@ -116,6 +145,27 @@ def _tell_of_message(row: np.ndarray, say) -> None:  # type: ignore[no-untyped-d
             say(order.DELIVERY, accepted, row, number, "accepted, and ready")
     if not math.isnan(delivered) and delivered != taken:
         say(order.ARRIVAL + 0.4, delivered, row, number, "handed to a node")
+
+
+def _tell_of_faults(faults: Sequence[Fault], end: float, say) -> None:  # type: ignore[no-untyped-def]
+    """When something breaks, and when it is well again."""
+    for fault in faults:
+        parts: list[str] = [fault.kind]
+        parts += [] if fault.share is None else [f"a share of {human(fault.share, 'share')}"]
+        parts += [] if fault.factor is None else [f"a factor of {fault.factor:g}"]
+        for when, then in ((fault.start, "begins"), (fault.stop, "is over")):
+            if when <= end:
+                say(order.FAULT, when, (-1, -1), 0, f"fault: {', '.join(parts)}, {then}")
+
+
+def _tell_note(note: np.ndarray, say) -> None:  # type: ignore[no-untyped-def]
+    """What happened to the staff, and what a job lacked a token for."""
+    when, what, number, before = float(note[0]), int(note[1]), int(note[4]), int(note[5])
+    if what in _STAFF:
+        say(order.STAFF, when, (-1, -1), 0, _STAFF[what].format(n=number, before=before))
+    else:
+        # One that waits in line has yet to be sent.
+        say(order.ARRIVAL + 0.6, when, note[2:4], number + (what == IN_LINE), _TOKENS[what])
 
 
 def _taken_from(accepted: float, taken: float) -> str:

@@ -44,6 +44,7 @@ CELL = np.dtype([
 ATTEMPT_ROW = np.dtype([({"class": "job_class"}.get(column.name, column.name), "f8") for column in o.ATTEMPT])
 JOB_ROW = np.dtype([({"class": "job_class"}.get(column.name, column.name), "f8") for column in o.JOB])
 WORKFLOW_ROW = np.dtype([({"class": "job_class"}.get(column.name, column.name), "f8") for column in o.WORKFLOW])
+NOTE_ROW = np.dtype([(column.name, "f8") for column in o.NOTE])
 
 
 @by_pointer()

@@ -261,7 +261,14 @@ def metric(name: str) -> Metric:
         return METRICS[name]
     if match := re.fullmatch(r"served_within\((.+)\)", name):
         return _served_within(name, parse(match[1], "time"))
-    raise ScenarioError("metric", f"must be a metric{nearest(name, [*METRICS, 'served_within(30 s)'])}", name)
+    raise ScenarioError("metric", f"must be a metric{advice(name)}", name)
+
+
+def advice(name: str) -> str:
+    """What follows "must name a metric" where this name is of none."""
+    if name == "recovery_time":
+        return " of one run, and this compares one with its twins: backwater stress tells it, bw.recovery sweeps it"
+    return nearest(name, [*METRICS, "served_within(30 s)"])
 
 
 def within(cells: Cells, latency: str, limit: float) -> Array:
@@ -284,4 +291,4 @@ def named(text: str) -> tuple[str, str, str]:
     return match[1], (match[2] or "").strip() or "all", (match[3] or "").strip() or "all"
 
 
-__all__ = ["METRICS", "NOTHING", "Cells", "Metric", "metric", "named"]
+__all__ = ["METRICS", "NOTHING", "Cells", "Metric", "advice", "metric", "named"]

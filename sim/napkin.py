@@ -6,7 +6,7 @@ import math
 
 from backwater.components.arrivals import Bursts, Periodic, Poisson
 from backwater.components.broker import Broker
-from backwater.components.client import JITTERS, Client, Retry
+from backwater.components.client import JITTERS, Client, Retry, heeds
 from backwater.components.closed import Closed
 from backwater.components.hedge import Hedge
 from backwater.components.notify import Poll
@@ -222,7 +222,7 @@ def _patience(producer: Producer, scenario: Scenario) -> list[tuple[str, str]]:
     out += _limits(client, whose)
     if client.retry is None:
         return [*out, (f"retries{whose}", "none: a 503 is final" if client.proxy is None else "none but the proxy's")]
-    lasts = persistence(client)
+    lasts = persistence(client, scenario.queue.asked)
     attempts = client.retry.max_attempts
     text = f"up to {attempts} attempts" if attempts != "forever" else "for ever"
     text += f"; against 503s a client persists for {human(lasts, 'time')} on average" if math.isfinite(lasts) else ""
@@ -270,10 +270,13 @@ def _timeouts(client: Client) -> str:
     return "; ".join(parts) or "none: clients wait as long as it takes"
 
 
-def persistence(client: Client) -> float:
-    """Mean time from the first 503 to giving up, if every attempt is turned away at once [s]."""
-    retry = client.retry
-    if retry is None:
+def persistence(client: Client, asked: float = -1.0) -> float:
+    """Mean time from the first 503 to giving up, if every attempt is turned away at once [s].
+
+    asked  for how long a 503 asks the client to stay away [s], see ``Queue.asked``
+    """
+    retry, (honours, *how) = client.retry, client.hint
+    if retry is None or math.isinf(client.waits_exactly(asked)):
         return 0.0
     if retry.rule is not None:
         return math.inf
@@ -283,7 +286,7 @@ def persistence(client: Client) -> float:
     for failed in range(1, min(int(retry.most), 10_000)):
         reached *= retry.retry_probability
         previous = _mean_pause(retry, failed, previous)
-        total += reached * previous
+        total += reached * (heeds(previous, asked, *how) if honours else previous)
     return min(total, math.inf if client.total_timeout is None else client.total_timeout)
 
 

@@ -68,6 +68,17 @@ WORKFLOW = (
     Column("ended", "s", "when all that it led to had been served, or had ended without"),
     Column("failed", "", "1 if one was never served"),
 )
+#: What happened that no row of an attempt or a job tells.
+NOTE = (
+    Column("time", "s", "when it happened"),
+    Column("what", "", "see NOTES"),
+    Column("source", "", "whose client it concerns", "-1: the staff's"),
+    Column("job", "", "number of the job within its source", "-1"),
+    Column("number", "", "of the attempt; of the worker; how many workers are on duty"),
+    Column("before", "", "how many workers were", "0"),
+)
+NOTES = ("failed", "repaired", "started", "shift", "scaled", "in line", "unpaid", "proxy unpaid", "hedge unpaid")
+WORKER_FAILED, WORKER_REPAIRED, WORKER_STARTED, SHIFT, SCALED, IN_LINE, UNPAID, PROXY_UNPAID, HEDGE_UNPAID = range(9)
 ATTEMPT_OUTCOMES = (
     "rejected",
     "completed",
@@ -125,7 +136,7 @@ class Outcome:
     oldest      highest age of a waiting attempt [s], shape (views, classes + 1)
     gauges      value of each gauge at the end, shape (gauges, classes + 1)
     drained     when nothing waited or was served for the first time [s]; NaN if never
-    jobs, attempts  the rows, where recorded
+    jobs, attempts, notes  the rows, where recorded
     series      time, gauges, and counts per interval, where sampled
     """
 
@@ -142,6 +153,7 @@ class Outcome:
     drained: float
     attempts: Array | None = None
     jobs: Array | None = None
+    notes: Array | None = None
     series: dict[str, Array] = field(default_factory=dict)
 
     def counter(self, name: str, view: int = MAIN, job_class: int = 0) -> float:
@@ -151,7 +163,7 @@ class Outcome:
 
 def assert_identical(left: Outcome, right: Outcome) -> None:
     """Raise AssertionError naming the first field, and the first row and column, whose bits differ."""
-    for rows, columns in (("attempts", ATTEMPT), ("jobs", JOB)):
+    for rows, columns in (("attempts", ATTEMPT), ("jobs", JOB), ("notes", NOTE)):
         a, b = getattr(left, rows), getattr(right, rows)
         if a is not None and b is not None:
             _same_rows(rows, a, b, [column.name for column in columns])

@@ -136,13 +136,12 @@ class Result:
 
     @cached_property
     def events(self) -> pd.DataFrame:
-        """One row per event: replication, time [s], source, job, attempt, what happened."""
+        """One row per event: replication, time [s], source, job, attempt, what happened; workers are of no source."""
         import pandas as pd
 
         check("events" in self.run.record, "run.record", list(self.run.record), 'must name "events"')
-        why, brokered = "turned away" if self.scenario.queue.admission else "full", self.scenario.broker is not None
         fields = list(events.Event._fields)
-        parts = [pd.DataFrame(events.of(done, why, brokered=brokered), columns=fields) for done in self.outcomes]
+        parts = [pd.DataFrame(events.of(done, self.scenario), columns=fields) for done in self.outcomes]
         return pd.concat(parts, keys=range(len(parts)), names=["replication", "event"]).reset_index(level=0)
 
     def _rows(self, name: str, columns: list[str], outcomes: tuple[str, ...]) -> pd.DataFrame:

@@ -109,15 +109,18 @@ class Scenario(Model):
         """A client that tries for ever without a pause, and is turned away at once, would stop the clock."""
         queue = self.queue
         full = not math.isinf(min(queue.bounds)) and queue.overflow in ("reject", "shed_oldest")
+        refuses = full or queue.admission is not None
+        must = 'must be above 0 where max_attempts is "forever" and attempts can be turned away'
         for producer in self.senders:
-            client, retry = producer.client, producer.client.retry
-            gated = client.breaker is not None or client.throttle is not None
-            if retry is None or not (full or queue.admission or gated) or client.retry_budget is not None:
-                continue
-            endless = retry.max_attempts == "forever" and retry.retry_probability == 1 and not retry.pauses
+            client = producer.client
             where = f"arrivals.{producer.name}.client" if producer.source.client is not None else "client"
-            must = 'must be above 0 where max_attempts is "forever" and attempts can be turned away'
-            check(not endless, f"{where}.retry.base", retry.base, must)
+            gated = client.breaker is not None or client.throttle is not None
+            at_once = refuses and client.waits_exactly(queue.asked) == 0
+            for path, layer, refused in (("", client, refuses or gated), (".proxy", client.proxy, refuses)):
+                retry = None if layer is None or layer.retry_budget is not None else layer.retry
+                if retry is not None and retry.max_attempts == "forever" and retry.retry_probability == 1:
+                    ends = not refused or (retry.pauses and not at_once)
+                    check(ends, f"{where}{path}.retry.base", retry.base, must)
 
     def _check_broker(self) -> None:
         if self.broker is None:

@@ -85,29 +85,53 @@ def gated() -> dict[str, bw.Scenario]:
         "breaker, no retries": client({"breaker": breaker, "retry": None, "total_timeout": "1 s"}),
         "throttle": client({"throttle": throttle}), "throttle and breaker": client(
             {"throttle": throttle, "breaker": breaker, "retry_budget": grpc, "total_timeout": "6 s"}),
-        **limited(client),
+        **limited(client), **asked(client, proxy, grpc, breaker),
         "proxy": client({"proxy": {"retry": STIFF}}), "proxy with a budget": client({"proxy": proxy}),
         "proxy, client without retries": client({"proxy": {"retry": bw.Retry(
             kind="decorrelated", base="100 ms", cap="1 s", retry_probability=0.6)}, "retry": None}),
         "proxy and everything": client({"proxy": proxy, "breaker": breaker, "throttle": throttle, "retry_budget": aws,
                                         "total_timeout": "5 s", "on_timeout": "cancel"}),
-        "retry after, ignored": client({"honours_retry_after": False}, queue={"capacity": 1, "retry_after": "2 s"}),
         "budget: few at a time": client({"retry_budget": {"kind": "concurrent", "most": 2}, "total_timeout": "3 s",
                                          "breaker": breaker}, TIED, queue={"capacity": 1}),
         "budget: few at a time, proxy": client({"proxy": {"retry": STIFF, "retry_budget": {"kind": "concurrent"}},
                                                 "total_timeout": "3 s"}, queue={"capacity": 1}),
         "budget: 503s cost less": client({"retry_budget": {**aws, "rejection_cost": 2}}, queue={"capacity": 1}),
-        "retry after, exactly": client({"honours_retry_after": {"exactly": True, "most": "900 ms"}},
-                                       queue={"capacity": 1, "retry_after": "2 s"}),
-        "retry after, a little": client({"honours_retry_after": {"beyond": "500 ms"}, "proxy": {"retry": {
-            "kind": "decorrelated_v2", "base": "100 ms", "rejected_base": "300 ms"}}},
-            queue={"capacity": 1, "retry_after": "2 s"}),
-        "retry after, proxy": client({"proxy": proxy}, queue={"capacity": 1, "retry_after": "700 ms"}),
+        "budget: a share of what is active": client(
+            {"retry_budget": {"kind": "concurrent", "most": 1, "share": 0.3}, "total_timeout": "3 s",
+             "breaker": breaker}, TIED, arrivals=bw.Poisson(rate="12/s"), count=3, queue={"capacity": 3}),
+        "budget: a share, proxy": client({"preset": "envoy_budget", "retry_budget": {
+            "kind": "concurrent", "share": 0.5}}, arrivals=bw.Poisson(rate="20/s"), count=5, queue={"capacity": 2}),
         "skipped": client({}, workers={"abandoned": "skip"}, service="700 ms"),
         "skipped, all": client({"attempt_timeout": "600 ms"}, TIED, arrivals=TICK, service="1 s",
                                workers={"abandoned": "skip"}, queue={}),
         "skipped, from disk": client({}, jobs=PAIR, service="700 ms", workers={"abandoned": "skip"}, queue={
             "memory": DISK, "discipline": "priority", "capacity": 6, "overflow": "drop_oldest"}),
+    }  # fmt: skip
+
+
+def asked(client, proxy, grpc, breaker) -> dict[str, bw.Scenario]:
+    """503s that say when to come back, or never."""
+    return {
+        "retry after, ignored": client({"honours_retry_after": False}, queue={"capacity": 1, "retry_after": "2 s"}),
+        "retry after, exactly": client({"honours_retry_after": {"exactly": True, "most": "900 ms"}},
+                                       queue={"capacity": 1, "retry_after": "2 s"}),
+        "retry after, a little": client({"honours_retry_after": {"beyond": "500 ms"}, "proxy": {"retry": {
+            "kind": "decorrelated_v2", "base": "100 ms", "rejected_base": "300 ms"}}},
+            queue={"capacity": 1, "retry_after": "2 s"}),
+        "retry after, anew": client({"honours_retry_after": {"exactly": True, "resets": True, "least": "100 ms"}},
+                                    queue={"capacity": 1, "retry_after": "700 ms"}),
+        "retry after, anew, decorrelated": client(
+            {"honours_retry_after": {"resets": True}, "proxy": {"retry": STIFF}}, bw.Retry(
+                kind="decorrelated", base="100 ms", cap="3 s", max_attempts=9),
+            queue={"capacity": 1, "retry_after": "700 ms"}),
+        "retry after, at once": client({"honours_retry_after": {"exactly": True}}, bw.Retry(base="1 s", max_attempts=9),
+                                       queue={"capacity": 1, "retry_after": "0 s"}),
+        "never again": client({"retry_budget": grpc}, queue={"capacity": 1, "retry_after": "never"}),
+        "never again, proxy": client({"proxy": proxy, "breaker": breaker}, queue={
+            "capacity": 1, "retry_after": "never"}),
+        "never again, hardly believed": client({"honours_retry_after": {"most": "2 s"}}, queue={
+            "capacity": 1, "retry_after": "never"}),
+        "retry after, proxy": client({"proxy": proxy}, queue={"capacity": 1, "retry_after": "700 ms"}),
     }  # fmt: skip
 
 
@@ -143,6 +167,8 @@ def asynchronous() -> dict[str, bw.Scenario]:
                       "wait": bw.Closed(clients=4, think="1 s")}, workers={"service": "250 ms"},
             queue={"capacity": 2}),
         "async, from disk": client({"notify": poll}, jobs=PAIR, queue={"memory": DISK, "discipline": "lifo"}),
+        "async, a share of what is active": client({"notify": poll, "retry_budget": {
+            "kind": "concurrent", "most": 1, "share": 0.5}}, TIED, arrivals=bw.Poisson(rate="12/s"), queue=shedding),
         "async, everything": client({"notify": poll, "proxy": proxy, "breaker": {"min_attempts": 4, "open_for": "1 s"},
                                      "throttle": {"k": 1.5, "window": "5 s"}, "total_timeout": "3 s",
                                      "retry_budget": {"kind": "token_bucket", "capacity": 20, "cost": 5,
@@ -193,6 +219,8 @@ def hedged() -> dict[str, bw.Scenario]:
         "hedge, closed": client(crowd, cancel, arrivals=bw.Closed(clients=8, think="1 s"), workers={}),
         "hedge, budget": client(crowd, {"retry_budget": {"kind": "token_bucket", "capacity": 6, "per_success": 0.5,
                                                          "refund": True}}, faults=errors),
+        "hedge, a share of what is active": client(crowd, {"total_timeout": "3 s", "retry_budget": {
+            "kind": "concurrent", "most": 1, "share": 0.2}}, faults=errors, arrivals=bw.Poisson(rate="9/s")),
         "hedge, gated": client(crowd, {
             "retry_budget": {"kind": "grpc", "max_tokens": 6, "token_ratio": 0.3}, "total_timeout": "4 s",
             "breaker": {"share": 0.4, "min_attempts": 4, "window": "2 s", "open_for": "1 s", "probes": 2},

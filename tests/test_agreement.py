@@ -27,7 +27,7 @@ from backwater.outcome import ATTEMPT, assert_identical
 from backwater.simulation import replicate
 
 SHOWN = bw.Run(horizon="30 s", warmup="3 s", windows={"w": "5 s..9 s", "v": "8 s..20 s"}, sample="700 ms", seed=1,
-               record=("jobs", "attempts"))  # fmt: skip
+               record=("jobs", "attempts", "events"))  # fmt: skip
 # Nothing recorded: rows are folded without being kept.
 PLAIN = bw.Run(horizon="30 s", seed=2**64 - 7)
 SHORT = bw.Run(arrivals=23, seed=5, warmup="200 ms", sample="300 ms", record=("jobs",))

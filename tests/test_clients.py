@@ -9,7 +9,7 @@ from test_timelines import trace_of
 
 import backwater as bw
 from backwater import random
-from backwater.components.client import backoff, heeds, remembers
+from backwater.components.client import backoff, remembers
 from backwater.components.presets import PRESETS
 from backwater.models import clients
 from backwater.simulation import replicate
@@ -27,6 +27,7 @@ PAUSES = {
     "google": {0.0: [0] * 8, 0.5: [0.5, 1, 2, 4, 8, 16, 30, 30], 0.999: [0.999, 1.998, 3.996]},
     "google_pubsub": {0.5: [0.05, 0.2, 0.8, 3.2, 12.8, 30, 30], 0.999: [0.0999, 0.3996, 1.5984, 6.3936]},
     "envoy": {0.0: [0], 0.5: [0.0125], 0.999: [0.024975]},
+    "envoy_budget": {0.0: [0], 0.5: [0.0125], 0.999: [0.024975]},
     "linkerd": {"any": [0, 0, 0]},
     "finagle": {"any": [0, 0, 0]},
     "urllib3": {"any": [0, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2]},
@@ -107,24 +108,6 @@ def test_after_a_503_the_throttled_aws_client_begins_at_a_second():
     steps = bw.Retry(kind="linear", base="1 s", rejected_base="3 s", jitter="none")
     assert pauses(steps, 0.1, 3, after_503=True) == [3, 6, 9]
     assert pauses(steps, 0.1, 3) == [1, 2, 3]
-
-
-@pytest.mark.parametrize(("name", "pause", "asked", "waits"), [
-    ("aws_standard_2026", 0.05, 3.0, 3.0), ("aws_standard_2026", 0.05, 10.0, 5.05),
-    ("aws_standard_2026", 0.05, 0.01, 0.05), ("aws_standard_2026", 0.05, 0.0, 0.05),
-    ("grpc", 0.4, 0.1, 0.1), ("grpc", 0.4, 7.0, 7.0), ("grpc", 0.4, 0.0, 0.4),
-    ("urllib3", 0.8, 0.3, 0.3), ("urllib3", 0.8, 30_000.0, 21_600.0), ("aws_standard_js", 0.05, 3.0, 3.0),
-    ("aws_standard_js", 5.0, 3.0, 5.0),
-])  # fmt: skip
-def test_hints_are_honoured_as_each_client_does(name, pause, asked, waits):
-    honours, *how = bw.Client(preset=name).hint
-    assert honours
-    assert heeds(pause, asked, *how) == pytest.approx(waits, rel=1e-12)
-
-
-def test_who_ignores_hints():
-    deaf = {name for name in PRESETS if not bw.Client(preset=name).hint[0]}
-    assert {"aws_legacy", "aws_standard", "envoy", "google", "finagle", "polly_exponential"} <= deaf
 
 
 ENGINES = ("simpy", "compiled")
@@ -251,6 +234,11 @@ def test_every_preset_has_a_function_and_a_source(name):
     ({"retry": {"base": 1, "kind": "linear", "max_attempts": "forever"}}, "client.retry.cap must be given where"),
     ({"retry": {"base": 1}, "retry_budget": {"kind": "token_bucket", "capacity": 3, "rejection_cost": 0}},
      "client.retry_budget.rejection_cost must be greater than"),
+    ({"retry": {"base": 1}, "retry_budget": {"kind": "token_bucket", "capacity": 3, "rejection_cost": 4}},
+     "client.retry_budget.rejection_cost must be at most capacity - reserve = 3"),
+    ({"retry": {"base": 1}, "retry_budget": {"kind": "concurrent", "share": 2}}, "client.retry_budget.share must be a"),
+    ({"honours_retry_after": {"least": -1}}, "client.honours_retry_after.least must be a time such as"),
+    ({"honours_retry_after": {"resets": "soon"}}, "client.honours_retry_after.resets must be true or false"),
 ])  # fmt: skip
 def test_wrong_clients_are_refused_in_one_line(client, says):
     with pytest.raises(bw.ScenarioError) as error:

@@ -1,7 +1,8 @@
 """The published numbers of overload.md, each within its stated range, on the ready-made models.
 
-Collapsed: goodput below half of the arrivals over the last minute. Counts of runs are compared by a distance that a
-fair run misses less than once in 10,000 times; the seed is fixed.
+Collapsed: goodput below half of the arrivals over the last minute; recovered: no less than nine tenths of them, as
+the language has it. What is not exact is held by an interval that is missed once in 10,000 times, or by the range that
+overload.md says is to be accepted; the seed is fixed.
 """
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.stats import binom
 
 import backwater as bw
 from backwater.models.overload import START
+from backwater.statistics import mean
 
 TIGHT = {"kind": "codel", "variant": "folly"}
 WIDE = {**TIGHT, "target": "100 ms", "interval": "500 ms"}
@@ -25,6 +27,11 @@ def late(result, seconds=60):
     series = result.series
     end = series[series["time"] > result.run.end - seconds]
     return end.groupby("replication")["completed"].sum().to_numpy() / seconds
+
+
+def between(values):
+    """The 99.99 % interval of a mean."""
+    return mean(np.asarray(values, dtype=float), 0.9999)[1:3]
 
 
 def collapsed(scenario, horizon=300, replications=16):
@@ -49,8 +56,8 @@ class TestE1:
         assert collapsed(bw.model("overload", load=0.96 * edge, retries=retries), horizon=900) == 0
         above = bw.model("overload", load=1.04 * edge, retries=retries)
         assert collapsed(above, horizon=900) == 16
-        steady = runs(above, 400, 8, warmup=200)
-        assert steady["attempt_rate"] / steady["arrival_rate"] == pytest.approx(1 + retries, rel=0.02)
+        # All are late, so every job is sent as often as it may be.
+        assert runs(above, 400, 8, warmup=200)["attempts_per_job"] == 1 + retries
 
     @pytest.mark.parametrize(("load", "retries"), [(0.4, 1), (0.45, 1), (0.48, 1), (0.8, 0), (0.95, 0)])
     def test_recovery_takes_as_long_as_derived(self, load, retries):
@@ -58,7 +65,7 @@ class TestE1:
         backlog = rate * sum(max(outage - k, 0) for k in range(retries + 1))
         formula = (backlog / 100 - patience) / (1 - load * (1 + retries))
         found = recovery(bw.model("overload", load=load, retries=retries), START + outage, 5, horizon=1200)
-        assert formula <= found <= 1.1 * formula + 20
+        assert formula <= found <= 1.1 * formula + 20  # overload.md, E1
 
 
 class TestE2:
@@ -73,7 +80,8 @@ class TestE2:
             made = bw.model("overload", load=load, retries=retries, outage=outage, workers=workers)
             return collapsed(made, horizon=200, replications=count)
 
-        # Were the half point further away than 0.08, the counts would be on the other side of half but by chance.
+        # overload.md, E2: a half point within 0.08 is to be accepted. Were it further away, the counts would be on the
+        # other side of half but by chance.
         slack = binom.ppf(0.9999, count, 0.5) - count / 2
         below, above = chance(half - 0.08), chance(half + 0.08)
         assert below < count / 2 + slack
@@ -93,8 +101,9 @@ class TestHotOS21:
 
     def test_the_outage_outlives_its_cause_at_twice_the_load(self):
         stuck = runs(bw.model("retry_storm"), 300, 8, warmup=120)
-        assert stuck["goodput"] < 1
-        assert stuck["attempt_rate"] == pytest.approx(560, rel=0.01)
+        assert (stuck["goodput"], stuck["attempts_per_job"]) == (0, 2)
+        low, high = stuck.estimate("attempt_rate", 0.9999)[1:3]
+        assert low <= 560 <= high
 
     @pytest.mark.parametrize("parameters", [
         {"rate": "145/s"}, {"budget": {"kind": "token_bucket", "capacity": 10, "per_request": 0.05}}, {"retries": 0},
@@ -123,31 +132,36 @@ class TestE4:
             made = bw.model("overload", load=load, retries=3, outage="5 s", backoff=backoff)
             found = runs(made, 600, 8, warmup=300)
             assert (late(found) < made.rate / 2).all()
-            assert 3.98 <= found["attempt_rate"] / found["arrival_rate"] <= 4.03
+            assert found["attempts_per_job"] == 4  # overload.md, E4: 3.98 to 4.03
 
     @pytest.mark.parametrize("load", [0.5, 0.6, 0.8, 0.88])
     def test_a_budget_recovers_below_its_bound(self, load):
         formula = max(0, (load * 5 * 1.1 - 0.9) / (1 - load * 1.1))
         made = bw.model("overload", load=load, retries=3, outage="5 s", budget=0.1)
-        assert formula <= recovery(made, START + 5, 90) + 1 <= 1.1 * formula + 21
+        # overload.md, E1 and E4; the series has a second's resolution.
+        assert formula <= recovery(made, START + 5, 90) + 1 <= 1.1 * formula + 20 + 1
 
     def test_a_budget_does_not_help_above_it(self):
         made = bw.model("overload", load=0.95, retries=3, outage="5 s", budget=0.1)
         found = runs(made, 600, 16, warmup=300)
         assert (late(found) < made.rate / 2).all()
-        assert found["attempt_rate"] / found["arrival_rate"] == pytest.approx(1.097, abs=0.005)
+        low, high = found.estimate("attempts_per_job", 0.9999)[1:3]
+        assert low <= 1.1 <= high  # each job brings a tenth of a token, and every token is spent; measured there: 1.097
 
     def test_without_retries_it_always_recovers(self):
-        assert recovery(bw.model("overload", retries=0, outage="5 s"), START + 5, 5) == pytest.approx(19, abs=4)
+        formula = (0.8 * 5 - 0.9) / (1 - 0.8)  # overload.md, derivation 2; measured there: 19 s
+        found = recovery(bw.model("overload", retries=0, outage="5 s"), START + 5, 5)
+        assert formula <= found <= 1.1 * formula + 20
 
 
 class TestE5:
     """What the queue can do."""
 
-    @pytest.mark.parametrize(("queue", "within"), [
-        ({"discipline": "lifo"}, 2), ({"discipline": "adaptive_lifo"}, 2), ({"admission": TIGHT}, 9),
-        ({"admission": WIDE}, 5), (FACEBOOK, 4), ({"capacity": 50}, 6)])  # fmt: skip
-    def test_who_is_well_again_after_an_outage_and_how_soon(self, queue, within):
+    @pytest.mark.parametrize(("queue", "measured"), [
+        ({"discipline": "lifo"}, 1), ({"discipline": "adaptive_lifo"}, 1), ({"admission": TIGHT}, 8),
+        ({"admission": WIDE}, 4), (FACEBOOK, 2.4), ({"capacity": 50}, 4)])  # fmt: skip
+    def test_who_is_well_again_after_an_outage_and_how_soon(self, queue, measured):
+        within = np.ceil(measured) + 1  # the second in which that is
         made = bw.model("overload", load=0.8, retries=3, outage="5 s", **queue)
         series = runs(made, 100, 16).series
         after = series[(series["time"] > START + 5 + within)]
@@ -157,7 +171,8 @@ class TestE5:
         plain = bw.model("overload", load=0.8, retries=3, outage="5 s")
         assert collapsed(plain) == 16
         made = bw.model("overload", load=0.8, retries=3, outage="5 s", on_timeout="cancel_waiting")
-        assert late(runs(made, 300, 16), 200).mean() / 100 == pytest.approx(0.045, abs=0.01)
+        low, high = between(late(runs(made, 300, 16), 200) / 100)
+        assert low <= 10 / (10 + 4 * 80 - 100) <= high  # derivation 6: mu / (mu + lam_att - C), which is 0.0435
 
     @pytest.mark.parametrize(("queue", "goodput"), [
         ({}, 0.0), ({"discipline": "lifo"}, 0.998), ({"discipline": "adaptive_lifo"}, 0.998),
@@ -165,7 +180,7 @@ class TestE5:
         ({"on_timeout": "cancel_waiting"}, 0.165), ({"capacity": 50}, 0.990)])  # fmt: skip
     def test_goodput_under_a_load_of_one_and_a_half(self, queue, goodput):
         found = runs(bw.model("overload", load=1.5, retries=0, outage=0, **queue), 600, 8, warmup=100)
-        assert found["goodput"] / 100 == pytest.approx(goodput, abs=0.01)
+        assert abs(found["goodput"] / 100 - goodput) <= 0.01  # overload.md, E5
 
 
 class TestE6:
@@ -194,7 +209,7 @@ class TestE6:
 
 
 class TestE0:
-    """The herd: exact without jitter, several times better with it."""
+    """The herd: exact without jitter, and by an order of magnitude sooner at its end with it."""
 
     def test_without_jitter_it_is_as_derived(self):
         found = bw.simulate(bw.model("herd"), horizon="110 min", replications=1, record=("jobs", "attempts"))
@@ -205,4 +220,4 @@ class TestE0:
         made = bw.model("herd", jitter="full")
         jobs = bw.simulate(made, horizon="110 min", replications=200, record=("jobs",), seed=20).jobs
         assert (jobs["outcome"] == "completed").all()
-        assert jobs.groupby("replication")["ended"].max().mean() - 3600 < 255.5 / 8
+        assert between(jobs.groupby("replication")["ended"].max() - 3600)[1] < 255.5 / 10

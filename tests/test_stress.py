@@ -100,6 +100,22 @@ class TestHit:
         assert hit(bw.model("overload", retries=0), PLAN).share == 1
         assert hit(bw.model("overload", load=0.95, retries=3, budget=0.1), PLAN).share == 0  # 0.95 * 1.1 > 1
 
+    def test_a_function_of_one_s_own_sweeps_recovery(self):
+        plan, loads = PLAN._replace(observe=60.0), [0.4, 0.8]
+
+        def model(seed, replication, load):
+            made = STORM.with_({"load": load, "faults": [OUTAGE.plain()]})
+            return bw.recovery(made, seed, replication, observe="60 s")
+
+        told = bw.sweep(model, {"load": loads}, replications=5).data
+        times = [hit(STORM.at_load(load), plan, LAB).times for load in loads]
+        found = told["recovery_time"].squeeze().values[0]
+        assert np.where(np.isnan(found), np.inf, found).tolist() == times[0].tolist()
+        assert np.isnan(told["recovery_time"].squeeze().values[1]).all()
+        assert np.isinf(times[1]).all()
+        assert told["recovered"].squeeze().values.tolist() == [list(np.isfinite(each)) for each in times]
+        assert told["recovered"].squeeze().values[0].sum() > 0
+
     def test_without_retries_it_takes_as_long_as_derived(self):
         # (load * outage - patience) / (1 - load), the patience being 1 s less a service.
         found = hit(bw.model("overload", retries=0), PLAN)

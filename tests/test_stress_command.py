@@ -145,6 +145,7 @@ class TestCommand:
             (["overload", "--over", "load=0.1..1:3"], "--over load needs --map or --ramp"),
             (["overload", "--over", "duration=1s..2s:3"], "--over duration needs --map or --phases"),
             (["trace.toml", "--ramp", *["--fault", "workers_down start=1s duration=1s"]], "must not be a trace"),
+            (["cron.toml", "--ramp", *["--fault", "workers_down start=1s duration=1s"]], "must not be a trace or cron"),
             (["overload", "--out", "file"], "--out must be a folder that can be written"),
             (["overload", "--maps"], "No such option: --maps"),
         ],
@@ -156,6 +157,8 @@ class TestCommand:
         (tmp_path / "times.csv").write_text("when\n0\n1\n")
         trace = '[arrivals]\nkind = "trace"\nfile = "times.csv"\ntime = "when"\n[workers]\nservice = "10 ms"\n'
         (tmp_path / "trace.toml").write_text(trace)
+        cron = 'arrivals = { kind = "cron", expression = "* * * * *" }\nworkers = { service = "10 ms" }\n'
+        (tmp_path / "cron.toml").write_text(cron)
         status, out, err = run(capsys, "stress", *words)
         assert (status, out) == (2, "")
         assert line in err

@@ -6,6 +6,7 @@ millionths, whole numbers, so that no sum is rounded.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -46,7 +47,7 @@ def pay(params, memory, now, why):  # type: ignore[no-untyped-def]
     if params[0] == GRPC:
         return 0.0 if memory[0] > params[1] / 2 else -1.0
     if params[0] == CONCURRENT:
-        if memory[0] >= params[1]:
+        if memory[0] >= max(params[1], math.floor(params[2] * memory[1])):
             return -1.0
         memory[0] += 1.0
         return 1.0
@@ -73,6 +74,13 @@ def release(params, memory, paid):  # type: ignore[no-untyped-def]
     """A retry for which so much was paid is over, or is not made after all."""
     if params[0] == CONCURRENT:
         memory[0] -= paid
+
+
+@compiled
+def under_way(params, memory, by):  # type: ignore[no-untyped-def]
+    """So many more attempts (1), or fewer (-1), are under way: sent, and their client waits for the answer."""
+    if params[0] == CONCURRENT:
+        memory[1] += by
 
 
 def _micro(*tokens: float) -> list[float]:
@@ -106,7 +114,7 @@ class TokenBucket(Model):
     def _ordered(self) -> TokenBucket:
         spare = self.capacity - self.reserve
         check(spare > 0, "reserve", self.reserve, f"must be below capacity = {self.capacity:g}")
-        for name in ("cost", "timeout_cost"):
+        for name in ("cost", "timeout_cost", "rejection_cost"):
             cost = getattr(self, name)
             fits = cost is None or cost <= spare
             check(fits, name, cost, f"must be at most capacity - reserve = {spare:g}: no retry could ever be paid for")
@@ -177,16 +185,21 @@ class Ratio(Model):
 class Concurrent(Model):
     """At most so many retries are under way at a time, from the failure before on: in backoff, waiting or in service.
 
-    Source: Envoy's circuit breakers, max_retries.
+    most   how many, whatever else is under way
+    share  of the attempts that are sent and not answered, rounded down, where that is more [1]; the one that has just
+           failed is answered, and a hedge is part of its call
+    Source: Envoy's circuit breakers, max_retries (``most`` alone), retry_budget (``share`` is its budget_percent and
+    ``most`` its min_retry_concurrency).
     """
 
     kind: Literal["concurrent"] = "concurrent"
     most: int = Field(default=3, ge=0, le=10**9)
+    share: Share = 0.0
 
     @property
     def params(self) -> Array:
         """What the rules read, shape (PARAMS,)."""
-        return np.array([CONCURRENT, self.most, *[0.0] * (PARAMS - 2)])
+        return np.array([CONCURRENT, self.most, self.share, *[0.0] * (PARAMS - 3)])
 
     @property
     def memory(self) -> Array:

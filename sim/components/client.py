@@ -94,12 +94,12 @@ def remembers(policy, failed, pause, u):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def heeds(pause, asked, exactly, most, beyond):  # type: ignore[no-untyped-def]
-    """Pause of a client that would wait ``pause`` and whose 503 asks for ``asked`` [s], 0 for nothing.
+def heeds(pause, asked, exactly, most, beyond, least):  # type: ignore[no-untyped-def]
+    """Pause of a client that would wait ``pause`` and whose 503 asks for ``asked`` [s], below 0 for nothing.
 
     The rest is what its ``RetryAfter`` says.
     """
-    if asked <= 0.0:
+    if asked < least:
         return pause
     hint = min(asked, min(most, pause + beyond))
     return hint if exactly else max(pause, hint)
@@ -260,11 +260,15 @@ class RetryAfter(Model):
     exactly  it waits just so long, whatever its own pause would be
     most     longest time that it believes [s]
     beyond   by how much its own pause may grow [s]
+    least    shortest time that it takes for a hint [s]
+    resets   its own pauses begin anew after a hint, as if no attempt had failed before; those of a proxy do not
     """
 
     exactly: bool = False
     most: Time | None = None
     beyond: Time | None = None
+    least: Time = 0.0
+    resets: bool = False
 
 
 def _hint(given: Any) -> Any:
@@ -351,10 +355,22 @@ class Client(Model):
         return self
 
     @property
-    def hint(self) -> tuple[bool, bool, float, float]:
-        """Whether it honours what a 503 asks for, whether exactly, and the ``most`` and ``beyond`` of that [s]."""
+    def hint(self) -> tuple[bool, bool, float, float, float]:
+        """Whether it honours what a 503 asks for, whether exactly, and ``most``, ``beyond``, ``least`` of that [s]."""
         how = self.honours_retry_after
         if isinstance(how, bool):
-            return how, False, math.inf, math.inf
+            return how, False, math.inf, math.inf, 0.0
         most, beyond = (math.inf if limit is None else limit for limit in (how.most, how.beyond))
-        return True, how.exactly, most, beyond
+        return True, how.exactly, most, beyond, how.least
+
+    @property
+    def resets(self) -> bool:
+        """Whether its own pauses begin anew after a hint."""
+        return isinstance(self.honours_retry_after, RetryAfter) and self.honours_retry_after.resets
+
+    def waits_exactly(self, asked: float) -> float:
+        """How long it waits after any 503 that asks for ``asked`` [s]; NaN where its own policy has a say in that."""
+        honours, exactly, most, beyond, least = self.hint
+        hint = min(asked, most)
+        settled = honours and asked >= least and math.isinf(beyond) and (exactly or math.isinf(hint))
+        return hint if settled else math.nan

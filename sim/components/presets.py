@@ -20,6 +20,7 @@ _AWS_HINT = {"beyond": "5 s"}
 _POLLY = {"max_attempts": 4, "base": "2 s"}
 _FINAGLE = {"kind": "ratio", "share": 0.2, "min_rate": "10/s", "window": "10 s"}
 _AT_ONCE = {"kind": "constant", "base": "0 s", "jitter": "none"}
+_ENVOY = {"base": "25 ms", "step": "25 ms", "cap": "250 ms", "max_attempts": 2}
 _SRE = {"retry": {"base": "100 ms", "cap": "10 s", "max_attempts": 3}, "retry_budget": {"kind": "ratio", "share": 0.1}}
 
 PRESETS: dict[str, Table] = {
@@ -47,7 +48,7 @@ PRESETS: dict[str, Table] = {
     },
     "grpc": {
         "retry": {"base": "100 ms", "cap": "1 s", "jitter": 0.2, "max_attempts": 4}, "retry_budget": {"kind": "grpc"},
-        "honours_retry_after": {"exactly": True},
+        "honours_retry_after": {"exactly": True, "resets": True},
     },
     "google": {
         "retry": {"base": "1 s", "cap": "60 s", **FOREVER}, "total_timeout": "120 s", "honours_retry_after": False,
@@ -57,10 +58,11 @@ PRESETS: dict[str, Table] = {
         "honours_retry_after": False,
     },
     "envoy": {
-        "proxy": {
-            "retry": {"base": "25 ms", "step": "25 ms", "cap": "250 ms", "max_attempts": 2},
-            "retry_budget": {"kind": "concurrent", "most": 3},
-        },
+        "proxy": {"retry": _ENVOY, "retry_budget": {"kind": "concurrent", "most": 3}},
+        "total_timeout": "15 s", "honours_retry_after": False,
+    },
+    "envoy_budget": {
+        "proxy": {"retry": _ENVOY, "retry_budget": {"kind": "concurrent", "most": 3, "share": 0.2}},
         "total_timeout": "15 s", "honours_retry_after": False,
     },
     "linkerd": {
@@ -69,7 +71,7 @@ PRESETS: dict[str, Table] = {
     "finagle": {"retry": {**_AT_ONCE, **FOREVER}, "retry_budget": _FINAGLE, "honours_retry_after": False},
     "urllib3": {
         "retry": {"base": "100 ms", "first": "0 s", "cap": "120 s", "jitter": "none", "max_attempts": 11},
-        "honours_retry_after": {"exactly": True, "most": "21600 s"},
+        "honours_retry_after": {"exactly": True, "most": "21600 s", "least": "1 us"},
     },
     "tenacity_exponential": {
         "retry": {"base": "1 s", "floor": "4 s", "cap": "10 s", "jitter": "none", **FOREVER},

@@ -12,6 +12,7 @@ from backwater.base import Model, part_table
 from backwater.components.admission import Admission
 from backwater.components.memory import Memory
 from backwater.components.own import Own, in_place
+from backwater.errors import check
 from backwater.jit import compiled
 from backwater.units import Size, Time
 
@@ -70,6 +71,12 @@ def _unbounded(given: Any) -> Any:
     return None if given == "unbounded" else given
 
 
+def _time_or_never(given: Any) -> Any:
+    is_word = isinstance(given, str) and given.isalpha()
+    check(not is_word or given == "never", "", given, 'must be a time such as "2 s", or "never"')
+    return given
+
+
 class Queue(Model):
     """The queue.
 
@@ -87,7 +94,8 @@ class Queue(Model):
                     new attempt stays outside, in order of arrival, until there is room, and timeouts go on; a source
                     sends nothing until its last job is in, its wait for a token of a rate limiter included. One that is
                     larger than capacity_bytes gets the 503
-    retry_after     least pause that a 503 asks of the client [s]
+    retry_after     least pause that a 503 asks of the client [s]; or "never": not to come again, which is an endless
+                    pause to clients that believe in any
     backlog         jobs waiting at time 0; they come from the first source's classes and client
     memory          memory, disk and slowdown
     """
@@ -98,9 +106,14 @@ class Queue(Model):
     standing: Time = 0.1
     admission: Admission | None = None
     overflow: Literal["reject", "drop_oldest", "shed_oldest", "block"] = "reject"
-    retry_after: Time | None = None
+    retry_after: Annotated[Time | Literal["never"] | None, BeforeValidator(_time_or_never)] = None
     backlog: int = Field(default=0, ge=0)
     memory: Memory | None = None
+
+    @property
+    def asked(self) -> float:
+        """The pause that a 503 asks for [s]: infinite for never, below 0 where it asks for none."""
+        return -1.0 if self.retry_after is None else math.inf if self.retry_after == "never" else self.retry_after
 
     @property
     def bounds(self) -> tuple[float, float]:

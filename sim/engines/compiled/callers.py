@@ -20,6 +20,7 @@ def go_on(world, slot):  # type: ignore[no-untyped-def]
     job.accepted, job.heard = now, 1
     if sender.gated:
         gates.hear(world, job, True, False)
+        gates.under_way(world, job, -1.0)
     job.tries, job.proxy_pause, job.proxy_paid = 0, math.nan, 0.0
     if job.released != job.released:
         job.released = now

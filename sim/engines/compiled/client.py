@@ -41,7 +41,9 @@ from backwater.outcome import (
     JOB_GAVE_UP,
     JOB_LOST,
     LOST,
+    PROXY_UNPAID,
     REJECTED,
+    UNPAID,
 )
 from backwater.rules import FRAME
 
@@ -124,6 +126,7 @@ def learn(world, slot, result, polled):  # type: ignore[no-untyped-def]
         pause = _guarded_pause(world, job, result) if sender.guarded else _plain_pause(world, job, result)
     elif result != EXPIRED and sender.gated and not job.heard:
         gates.hear(world, job, result == COMPLETED, False)
+        gates.under_way(world, job, -1.0)
     if pause >= 0.0:
         if world.plan[0].broker:
             pause = publish.pause(world, job, pause, result)
@@ -166,15 +169,21 @@ def _plain_pause(world, job, result):  # type: ignore[no-untyped-def]
 @inner
 def _guarded_pause(world, job, result):  # type: ignore[no-untyped-def]
     """The same where a budget, a breaker, a throttle, a proxy or what a 503 asks for have a say in it."""
-    plan, sender, pause = world.plan[0], world.senders[job.source], -1.0
+    asked, sender, pause = world.plan[0].retry_after, world.senders[job.source], -1.0
+    if result != WITHHELD and sender.gated and not job.heard:
+        gates.under_way(world, job, -1.0)
     if result != WITHHELD and sender.proxy != NONE and not job.heard:
         pause = _proxy_pause(world, job, result)
-    if pause < 0.0:
+    own = pause < 0.0
+    if own:
         if result != WITHHELD and sender.gated and not job.heard:
             gates.hear(world, job, False, result == REJECTED)
         pause = _own_pause(world, job, result)
     if result == REJECTED and sender.honours and pause >= 0.0:
-        return rules.heeds(pause, plan.retry_after, sender.exactly, sender.hint_most, sender.hint_beyond)
+        if own and sender.resets and asked >= sender.hint_least:
+            job.since, job.pause = job.calls, math.nan
+        most, beyond, least = sender.hint_most, sender.hint_beyond, sender.hint_least
+        return rules.heeds(pause, asked, sender.exactly, most, beyond, least)
     return pause
 
 
@@ -194,8 +203,9 @@ def _own_pause(world, job, result):  # type: ignore[no-untyped-def]
     if sender.gated:
         job.paid = gates.pay(world, job, False, _why(result))
         if job.paid < 0.0:
+            ledger.note_of(world, UNPAID, job)
             return -1.0
-    pause, job.pause = _backoff(world, job, policy, job.calls, job.pause, random.BACKOFF, result)
+    pause, job.pause = _backoff(world, job, policy, job.calls - job.since, job.pause, random.BACKOFF, result)
     return pause
 
 
@@ -213,10 +223,11 @@ def _proxy_pause(world, job, result):  # type: ignore[no-untyped-def]
     job.tries += 1
     gates.release(world, job, True)
     job.proxy_paid = 0.0
-    if not _tries_again(world, job, policy, job.tries, random.PROXY_RETRY):
+    if policy == NONE or not _tries_again(world, job, policy, job.tries, random.PROXY_RETRY):
         return -1.0
     paid = gates.pay(world, job, True, _why(result))
     if paid < 0.0:
+        ledger.note_of(world, PROXY_UNPAID, job)
         return -1.0
     gates.proxy_hears(world, job, False)
     job.proxy_paid = paid
@@ -350,6 +361,8 @@ def expire(world, slot):  # type: ignore[no-untyped-def]
             gates.hear(world, job, False, False)
         else:
             gates.release(world, job, False)
+        if job.attempt != NONE:
+            gates.under_way(world, job, -1.0)
     if job.attempt == NONE:
         return
     if world.senders[job.source].hedge != NONE:

@@ -52,8 +52,31 @@ def proxy_hears(world, job, ok):  # type: ignore[no-untyped-def]
 
 
 @inner
+def _budget_under_way(world, params, at, by):  # type: ignore[no-untyped-def]
+    if params != NONE:
+        memory = world.gates[at : at + budget.MEMORY]
+        budget.under_way(world.numbers[params : params + budget.PARAMS], memory, by)
+
+
+@inner
+def under_way(world, job, by):  # type: ignore[no-untyped-def]
+    """An attempt is sent (1), or answered or left (-1)."""
+    sender = world.senders[job.source]
+    _budget_under_way(world, sender.budget, sender.budget_at, by)
+    _budget_under_way(world, sender.proxy_budget, sender.proxy_budget_at, by)
+
+
+@inner
 def let(world, job):  # type: ignore[no-untyped-def]
     """Whether the job's present attempt is let go; what a proxy tries again is not asked."""
+    lets = _lets(world, job)
+    if lets:
+        under_way(world, job, 1.0)
+    return lets
+
+
+@inner
+def _lets(world, job):  # type: ignore[no-untyped-def]
     plan, now, sender = world.plan[0], world.state[0].now, world.senders[job.source]
     if job.attempts == 1:
         _job_sent(world, sender.budget, sender.budget_at)

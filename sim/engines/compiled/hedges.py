@@ -6,11 +6,11 @@ import math
 
 from backwater import order, random
 from backwater.components.budget import ERROR
-from backwater.engines.compiled import calendar, gates, limiter, timeouts
+from backwater.engines.compiled import calendar, gates, ledger, limiter, timeouts
 from backwater.engines.compiled.world import NONE
 from backwater.gauges import change
 from backwater.jit import inner
-from backwater.outcome import COMPLETED, HEDGING
+from backwater.outcome import COMPLETED, HEDGE_UNPAID, HEDGING
 from backwater.quantile import quantile
 
 
@@ -59,6 +59,7 @@ def is_paid(world, slot):  # type: ignore[no-untyped-def]
     if world.senders[job.source].gated:
         paid = gates.pay(world, job, False, ERROR)
         if paid < 0.0:
+            ledger.note_of(world, HEDGE_UNPAID, job)
             return False
         job.paid += paid
     job.hedges += 1

@@ -117,7 +117,7 @@ def _fit(world):  # type: ignore[no-untyped-def]
     if plan.leads and state.free_groups < plan.leads:
         return 0
     if plan.records:
-        room = min(room, len(world.job_rows) - max(state.attempt_rows, state.job_rows))
+        room = min(room, len(world.job_rows) - max(state.attempt_rows, state.job_rows, (state.note_rows + 1) // 2))
     if plan.spare_each or plan.floods or plan.leads:
         return min(state.free_jobs, max(state.free_attempts - reserve(world), 0), room >= more, 1)
     return min(state.free_jobs, max(state.free_attempts - plan.reserve, 0), room // more)

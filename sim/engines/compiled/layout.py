@@ -129,7 +129,9 @@ def _made(scenario: Scenario) -> Layout:
     plan["hedges"] = senders["hedges"].max()
     senders["waits"][:sources] = plan["blocks"] * (senders["clients"][:sources] == 0)
     gates = _gates(senders, producers, numbers)
-    senders["honours"] &= plan["retry_after"] > 0.0
+    senders["honours"] &= plan["retry_after"] >= 0.0
+    stops = [math.isinf(producer.client.waits_exactly(scenario.queue.asked)) for producer in producers]
+    senders["rejected_policy"][stops] = senders["rejected_proxy"][stops] = NONE
     senders["guarded"] = senders["gated"] | senders["honours"] | (senders["proxy"] != NONE)
     plan["limited"] = (senders["limiter"] != NONE).any()
     gates = np.concatenate([gates, _admission(plan[0], scenario, len(gates), numbers)])
@@ -192,7 +194,9 @@ def _gates(senders: Records, producers: list[Producer], numbers: Numbers) -> Arr
             size += len(memory[-1])
         record["proxy"] = NONE if proxy is None else numbers.add(proxy.retry.policy)
         record["rejected_proxy"] = NONE if proxy is None else numbers.add(proxy.retry.rejected_policy)
-        record["honours"], record["exactly"], record["hint_most"], record["hint_beyond"] = client.hint
+        record["honours"], record["exactly"], *limits = client.hint
+        record["hint_most"], record["hint_beyond"], record["hint_least"] = limits
+        record["resets"] = client.resets
     return np.concatenate(memory)
 
 
@@ -268,7 +272,7 @@ def _plan(scenario: Scenario, most_classes: int) -> Records:
     record["blocks"] = (record["bounded"] and queue.overflow == "block") or (mark is not None and mark.full == "block")
     record["evicts"] = record["bounded"] and queue.overflow in ("drop_oldest", "shed_oldest")
     record["backlog"], record["standing"] = queue.backlog, queue.standing
-    record["retry_after"] = queue.retry_after or 0.0
+    record["retry_after"] = queue.asked
     record["limit"] = math.inf if memory is None else memory.bound
     record["write"], record["read"], record["bandwidth"] = (0.0, 0.0, math.inf) if memory is None else memory.disk
     slowdown = None if memory is None else memory.slowdown

@@ -43,6 +43,24 @@ def _write_job(world, slot, result):  # type: ignore[no-untyped-def]
             row.origin_source, row.origin = world.led[slot].source, world.led[slot].number
 
 
+@inner
+def note(world, what, source, number, attempt, before):  # type: ignore[no-untyped-def]
+    """Write down what no row tells, where rows are recorded: of a job's attempt, or of the staff."""
+    state = world.state[0]
+    if world.plan[0].records:
+        row = world.note_rows[state.note_rows]
+        state.note_rows += 1
+        row.time, row.what, row.source, row.job, row.number, row.before = (
+            state.now, what, source, number, attempt, before
+        )  # fmt: skip
+
+
+@inner
+def note_of(world, what, job):  # type: ignore[no-untyped-def]
+    """The same of a job's present attempt."""
+    note(world, what, job.source, job.number, job.attempts, 0)
+
+
 @inlined
 def reject(world, job, withheld):  # type: ignore[no-untyped-def]
     """The job's present attempt is turned away, now, or not even let go; it never had a slot."""
@@ -162,7 +180,7 @@ def begin(world):  # type: ignore[no-untyped-def]
     job.ref, job.arrived, job.pause, job.released = new_ref(state, slot), state.now, math.nan, math.nan
     # Neighbours, written at once.
     job.begun, job.backing_off, job.heard, job.listed = 1, 0, 0, 0
-    job.attempts = job.served = job.attempts_left = job.calls = job.tries = job.hedges = 0
+    job.attempts = job.served = job.attempts_left = job.calls = job.tries = job.hedges = job.since = 0
     job.attempt = NONE
     return slot
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from backwater import order
 from backwater.components import limiter as rules
-from backwater.engines.compiled import calendar, outside
+from backwater.engines.compiled import calendar, ledger, outside
 from backwater.engines.compiled.world import GRANTED, IN_LINE, NONE
 from backwater.gauges import change
 from backwater.jit import inner
 from backwater.outcome import BACKOFF
+from backwater.outcome import IN_LINE as LINED_UP
 
 
 @inner
@@ -55,6 +56,7 @@ def lets(world, slot):  # type: ignore[no-untyped-def]
         world.jobs[its.last_in_line].behind = slot
     its.last_in_line = slot
     change(world.books, world.state[0].now, BACKOFF, job.job_class, 1.0)
+    ledger.note_of(world, LINED_UP, job)
     if alone:
         _put_down(world, job.source)
     return False

@@ -33,7 +33,7 @@ LINE = 256  # bytes of which each array of the buffer takes whole ones
 _CALLS = 20_000  # stretches between two thresholds before Python looks up
 _NEVER = 2**40  # more than ever wait
 # What is shared by all trials: it does not change, or nothing is read of it.
-_SHARED = {"senders", "kinds", "numbers", "trace_times", "trace_rows", "attempt_rows", "job_rows", "books"}
+_SHARED = {"senders", "kinds", "numbers", "trace_times", "trace_rows", "attempt_rows", "job_rows", "note_rows", "books"}
 
 #: Where a replication is: its region (how many thresholds have been reached), the region in which the present trial
 #: began, the number of the next trial, whether it is over; and what was counted: attempts of the trial that came first,

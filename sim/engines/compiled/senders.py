@@ -26,8 +26,8 @@ ON_TIMEOUT = {"leave": LEAVE, "cancel_waiting": CANCEL_WAITING, "cancel": CANCEL
 #: kind; batch .. batch_stop: how many jobs come at once; unsteady: see ``components.flow``; clients, think: of a
 #: closed population, how many, and where the law begins; scale: of its rate; gated: it has a budget, breaker,
 #: throttle or limiter, each of which has its parameters at its name in ``numbers`` and its memory at ``*_at`` in
-#: ``gates``; proxy: its policy; rejected_*: the policy after a 503; honours, exactly, hint_*: how it takes what that
-#: asks for; hedge: where the law of the time until another attempt begins; hedges: how many of a call; losers: as
+#: ``gates``; proxy: its policy; rejected_*: the policy after a 503; honours, exactly, hint_*, resets: how it takes what
+#: that asks for; hedge: where the law of the time until another attempt begins; hedges: how many of a call; losers: as
 #: on_timeout; goes_on: its caller does, once a job is accepted; poll: how often it asks for the result [s], NaN
 #: where it is told; own_at, own_proxy_at: what a policy's rule of one's own shares with the engine in ``gates``;
 #: waits: it sends nothing while the first attempt of its last job is outside, or in line for a token; guarded: more
@@ -40,8 +40,8 @@ SENDER = np.dtype([
     ("proxy_budget_at", "i8"), ("breaker", "i8"), ("breaker_at", "i8"), ("throttle", "i8"), ("throttle_at", "i8"),
     ("limiter", "i8"), ("limiter_at", "i8"), ("hedge", "i8"), ("hedges", "i8"), ("losers", "i8"),
     ("proxy", "i8"), ("rejected_policy", "i8"), ("rejected_proxy", "i8"), ("honours", "i8"), ("exactly", "i8"),
-    ("hint_most", "f8"), ("hint_beyond", "f8"), ("goes_on", "i8"), ("poll", "f8"),
-    ("own_at", "i8"), ("own_proxy_at", "i8"), ("waits", "i8"), ("guarded", "i8"),
+    ("hint_most", "f8"), ("hint_beyond", "f8"), ("hint_least", "f8"), ("resets", "i8"), ("goes_on", "i8"),
+    ("poll", "f8"), ("own_at", "i8"), ("own_proxy_at", "i8"), ("waits", "i8"), ("guarded", "i8"),
 ])  # fmt: skip
 #: A class as a source sends it. share: cumulative; level: of priority, among those that there are; service, size: where
 #: the law begins; *_column: where its value for each row of a trace is; delay: where the law of its ETA begins;

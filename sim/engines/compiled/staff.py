@@ -7,11 +7,12 @@ import numpy as np
 from backwater import order, random
 from backwater.components.autoscale import PARAMS
 from backwater.components.shifts import shift_time, shift_workers
-from backwater.engines.compiled import autoscale, broker, calendar, faults, workers
+from backwater.engines.compiled import autoscale, broker, calendar, faults, ledger, workers
 from backwater.engines.compiled.layout import FINISH, RESTART
 from backwater.engines.compiled.world import NONE, SERVING
 from backwater.jit import compiled, inner
-from backwater.outcome import WORKERS
+from backwater.outcome import SCALED, WORKER_FAILED, WORKER_REPAIRED, WORKER_STARTED, WORKERS
+from backwater.outcome import SHIFT as SHIFTED
 from backwater.quantile import quantile
 
 
@@ -121,12 +122,13 @@ def _go(world, worker):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _call(world, called):  # type: ignore[no-untyped-def]
+def _call(world, called, why):  # type: ignore[no-untyped-def]
     """So many workers are on duty from now on."""
     state = world.state[0]
     before, state.called = state.called, called
     if called == before:
         return
+    ledger.note(world, why, NONE, NONE, called, before)
     for worker in range(before, called):
         _come(world, worker)
     for worker in range(called, before):
@@ -145,6 +147,8 @@ def _alone(world, worker, what):  # type: ignore[no-untyped-def]
         _next_failure(world, worker)
     else:
         its.ready, its.starting = 1, 0
+    told = WORKER_FAILED if what == order.FAILED else WORKER_REPAIRED if what == order.REPAIRED else WORKER_STARTED
+    ledger.note(world, told, NONE, NONE, worker, 0)
     world.state[0].struck = 1
     _judge(world, worker)
 
@@ -167,13 +171,13 @@ def change(world, key, ref):  # type: ignore[no-untyped-def]
     plan, now, what = world.plan[0], world.state[0].now, _what(key)
     if what == order.SHIFT:
         _next_shift(world, ref + 1)
-        _call(world, shift_workers(world.numbers[plan.shifts : plan.shifts_stop], ref))
+        _call(world, shift_workers(world.numbers[plan.shifts : plan.shifts_stop], ref), SHIFTED)
     elif what == order.LOOK:
         lag = world.numbers[plan.autoscale + PARAMS - 1]
         _later(world, now + lag, order.DECISION, ref, calendar.bits(autoscale.look(world)))
         _next_look(world, ref + 1)
     elif what == order.DECISION:
-        _call(world, autoscale.decide(world, np.int64(ref).view(np.float64)))
+        _call(world, autoscale.decide(world, np.int64(ref).view(np.float64)), SCALED)
     elif not holds(world, key, ref):
         world.state[0].stale -= 1
     else:

@@ -129,7 +129,8 @@ class System:
         state = self.world.state[0]
         self.fold.keep_attempts(w.plain(self.world.attempt_rows[: state["attempt_rows"]]))
         self.fold.keep_jobs(w.plain(self.world.job_rows[: state["job_rows"]]))
-        state["attempt_rows"] = state["job_rows"] = 0
+        self.fold.notes(w.plain(self.world.note_rows[: state["note_rows"]]))
+        state["attempt_rows"] = state["job_rows"] = state["note_rows"] = 0
 
     def _grow(self) -> None:
         """Double whatever has no room left."""
@@ -151,8 +152,8 @@ class System:
                 line=np.append(world.line, np.zeros(len(world.attempts) - len(world.line), np.int64))
             )
         if 2 * spare > len(world.job_rows):
-            attempt_rows, job_rows = w.row_buffers(2 * spare)
-            world = world._replace(attempt_rows=attempt_rows, job_rows=job_rows)
+            attempt_rows, job_rows, note_rows = w.row_buffers(2 * spare)
+            world = world._replace(attempt_rows=attempt_rows, job_rows=job_rows, note_rows=note_rows)
         self.world = world
         self._room_for(spare)
 
@@ -180,7 +181,7 @@ class System:
         live = self.world.attempts[attempts]
         attempts = attempts[np.lexsort((live["delivery"], live["number"], of["number"], of["source"]))]
         jobs = jobs[np.lexsort((own["number"], own["source"]))]
-        attempt_rows, job_rows = w.row_buffers(max(len(attempts), len(jobs), 1))
+        attempt_rows, job_rows, _ = w.row_buffers(max(len(attempts), len(jobs), 1))
         self.world = self.world._replace(attempt_rows=attempt_rows, job_rows=job_rows)
         kernel.leave(self.world, attempts, jobs)
         self._hand_over()
@@ -217,7 +218,7 @@ def _new_world(scenario: Scenario, base: Layout, plan: w.Records, fold: Fold, sl
     groups = workflow.groups(scenario, slots)
     state["free_groups"] = len(groups)
     drawn["kind"] = np.arange(sources)[:, None] * int(plan["most_classes"][0])
-    attempt_rows, job_rows = w.row_buffers(w.ROWS)
+    attempt_rows, job_rows, note_rows = w.row_buffers(w.ROWS)
     return w.World(
         plan=plan, senders=base.senders, kinds=base.kinds, numbers=base.numbers, trace_times=np.empty(0),
         trace_rows=np.empty(0, np.int64), state=state, sources=flows, timeouts=timeouts,
@@ -228,7 +229,7 @@ def _new_world(scenario: Scenario, base: Layout, plan: w.Records, fold: Fold, sl
         protocol=base.protocol, hub=protocol.hub(broker), messages=protocol.messages(broker, slots), nodes=nodes,
         homes=homes, outboxes=protocol.outboxes(broker, sources),
         groups=groups, led=workflow.led(scenario, slots),
-        turned_away=w.turned_away(), attempt_rows=attempt_rows, job_rows=job_rows,
+        turned_away=w.turned_away(), attempt_rows=attempt_rows, job_rows=job_rows, note_rows=note_rows,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backwater.components.flow import FLOW
-from backwater.measure import ATTEMPT_ROW, JOB_ROW, Books, alone
+from backwater.measure import ATTEMPT_ROW, JOB_ROW, NOTE_ROW, Books, alone
 from backwater.pointers import by_pointer
 
 Records = npt.NDArray[np.void]
@@ -30,11 +30,11 @@ PAUSES, IN_LINE, GRANTED = 1, 2, 3
 FREE, WAITING, READING, SERVING, DROPPED, OUTSIDE, PUBLISHING, DELAYED, COMING, HELD, BUFFERED = range(11)
 
 #: A job in progress. ref: see ``calendar``; place: what its events share among those of their instant; attempt: the one
-#: that its client waits for; calls, tries, paid, proxy_*, accepted, released, let_after, heard: see the reference's
-#: ``LiveJob``; attempts_left: slots of its attempts; verdict: what its client has yet to learn; begun: its client is
-#: not done with it; listed, sooner, later, expires: its place in the list of its source's total timeouts; hedges: how
-#: many its call has sent; live, decided: how many attempts that has, and whether it has its answer; due: when it hedges
-#: [s]; ahead, behind: its neighbours in the line for tokens.
+#: that its client waits for; calls, tries, since, paid, proxy_*, accepted, released, let_after, heard: see the
+#: reference's ``LiveJob``; attempts_left: slots of its attempts; verdict: what its client has yet to learn; begun: its
+#: client is not done with it; listed, sooner, later, expires: its place in the list of its source's total timeouts;
+#: hedges: how many its call has sent; live, decided: how many attempts that has, and whether it has its answer; due:
+#: when it hedges [s]; ahead, behind: its neighbours in the line for tokens.
 LIVE_JOB = np.dtype([
     # A line of the cache each: what is needed most comes first.
     ("ref", "i8"), ("place", "i8"), ("number", "i8"), ("arrived", "f8"), ("size", "f8"), ("demand", "f8"),
@@ -42,7 +42,7 @@ LIVE_JOB = np.dtype([
     ("source", "u1"), ("begun", "i1"), ("backing_off", "i1"), ("heard", "i1"), ("listed", "i1"), ("decided", "i1"),
     ("job_class", "i2"), ("kind", "i4"), ("attempts", "i4"), ("served", "i4"),
     ("attempts_left", "i4"), ("calls", "i4"), ("tries", "i4"), ("hedges", "i4"), ("attempt", "i4"), ("next", "i4"),
-    ("verdict", "i4"), ("live", "i4"), ("row", "i4"), ("expires", "f8"),
+    ("verdict", "i2"), ("live", "i2"), ("since", "i4"), ("row", "i4"), ("expires", "f8"),
     ("proxy_pause", "f8"), ("paid", "f8"), ("proxy_paid", "f8"), ("accepted", "f8"), ("let_after", "f8"),
     ("due", "f8"), ("sooner", "i4"), ("later", "i4"), ("ahead", "i4"), ("behind", "i4"),
 ])  # fmt: skip
@@ -76,6 +76,7 @@ STATE = np.dtype([
     ("emptied", "f8"), ("evicted", "i8"), ("last_evicted", "i8"), ("idle", "i8"), ("lingers", "i8"),
     ("hole", "i8"), ("refill", "i8"), ("freed", "i8"), ("alive", "i8"), ("arrived", "i8"), ("stale", "i8"),
     ("attempt_rows", "i8"), ("job_rows", "i8"), ("free_group", "i8"), ("free_groups", "i8"),
+    ("note_rows", "i8"),
 ])  # fmt: skip
 #: A source: the number of its next job; where in the present pass of its trace it is, where that ends, and whether
 #: it needs the next one; freed: it no longer waits for its last job to be let in; its flow; the ends of the line for
@@ -230,6 +231,7 @@ class World(NamedTuple):
     turned_away: Records
     attempt_rows: Records
     job_rows: Records
+    note_rows: Records
 
 
 def calendar(size: int) -> Calendar:
@@ -259,9 +261,9 @@ def grown_calendar(old: Calendar) -> Calendar:
     return Calendar(np.concatenate([old.events, np.zeros_like(old.events)]), old.size)
 
 
-def row_buffers(rows: int) -> tuple[Records, Records]:
-    """Room for so many rows of ended attempts and jobs."""
-    return np.empty(rows, ATTEMPT_ROW), np.empty(rows, JOB_ROW)
+def row_buffers(rows: int) -> tuple[Records, Records, Records]:
+    """Room for so many rows of ended attempts and jobs, and for two notes on each."""
+    return np.empty(rows, ATTEMPT_ROW), np.empty(rows, JOB_ROW), np.empty(2 * rows, NOTE_ROW)
 
 
 def turned_away() -> Records:

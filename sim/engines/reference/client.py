@@ -29,14 +29,17 @@ from backwater.outcome import (
     DEAD,
     DROPPED,
     FAILED,
+    HEDGE_UNPAID,
     JOB_COMPLETED,
     JOB_DEAD_LETTERED,
     JOB_DROPPED,
     JOB_GAVE_UP,
     JOB_LOST,
     LOST,
+    PROXY_UNPAID,
     REJECTED,
     UNHEARD,
+    UNPAID,
 )
 
 Policy = npt.NDArray[np.float64]
@@ -59,8 +62,10 @@ class Client:
         self.env, self.queue, self.part = env, queue, part or rules.Client()
         self.chance, self.demand = chance or Chance(), demand
         self.ledger: Ledger = queue.ledger
-        self.retry = _policies(self.part.retry)
-        self.proxy_retry = _policies(None if self.part.proxy is None else self.part.proxy.retry)
+        self.asked = queue.part.asked
+        stops = math.isinf(self.part.waits_exactly(self.asked))
+        self.retry = _policies(self.part.retry, stops)
+        self.proxy_retry = _policies(None if self.part.proxy is None else self.part.proxy.retry, stops)
         policies = {random.BACKOFF: self.part.retry}
         policies[random.PROXY_BACKOFF] = None if self.part.proxy is None else self.part.proxy.retry
         self.own_rules = {purpose: (part.rule, part.frame) for purpose, part in policies.items() if part is not None}
@@ -70,7 +75,6 @@ class Client:
         self.goes_on = self.part.mode == "async"
         self.poll = self.part.notify.every if isinstance(self.part.notify, Poll) else None
         self.expires = not self.goes_on and (self.patience is not None or self.part.total_timeout is not None)
-        self.retry_after = queue.part.retry_after or 0.0
 
     def send(self, job: LiveJob) -> simpy.Process:
         """Start a job, now; its process ends with the job's outcome."""
@@ -109,6 +113,8 @@ class Client:
                 self.gates.hear(job, ok=False)
             else:
                 self.gates.budget.release(job.paid)
+            if job.attempt is not None or job.live:
+                self.gates.under_way(-1.0)
             if job.attempt is not None:
                 self._abandon(job.attempt)
             self._leave_all(job.live, self.part.on_timeout, timed_out=True)
@@ -141,6 +147,8 @@ class Client:
                 self.env.process(self._hedge(job, answer, live, self.hedge))
                 result = yield answer
                 self._leave_all(live, self.hedge.losers, timed_out=False)
+        if result != WITHHELD and not job.heard:
+            self.gates.under_way(-1.0)
         job.attempt, job.live = None, ()
         if self.poll is not None and job.heard and result not in (DROPPED, LOST, DEAD):
             self.ledger.change((self.env.now, UNHEARD, job.job_class, 1.0))
@@ -162,6 +170,7 @@ class Client:
                 return
             paid = self.gates.budget.pay(self.env.now, ERROR)
             if paid < 0:
+                self.ledger.note(HEDGE_UNPAID, job)
                 return
             job.paid += paid
             attempt = self._attempt(job, answer, live)
@@ -200,6 +209,7 @@ class Client:
         """The job is accepted, now: its caller goes on, and nobody will give it up any more."""
         job.accepted, job.heard = self.env.now, True
         self.gates.hear(job, ok=True)
+        self.gates.under_way(-1.0)
         job.tries, job.proxy_pause, job.proxy_paid = 0, math.nan, 0.0
         if job.unblocked is not None and not job.unblocked.triggered:
             job.released = self.env.now
@@ -263,12 +273,15 @@ class Client:
             pause = self._proxy_pause(job, result) if self.part.proxy is not None else None
             if pause is None:
                 self.gates.hear(job, ok=False, rejected=result == REJECTED)
-        if pause is None:
+        own = pause is None
+        if own:
             pause = self._own_pause(job, result)
         honours, *how = self.part.hint
         if pause is None or result != REJECTED or not honours:
             return pause
-        return rules.heeds(pause, self.retry_after, *how)
+        if own and self.part.resets and self.asked >= how[-1]:
+            job.since, job.pause = job.calls, math.nan
+        return rules.heeds(pause, self.asked, *how)
 
     def _own_pause(self, job: LiveJob, result: int) -> float | None:
         policy = self.retry[result == REJECTED]
@@ -280,8 +293,10 @@ class Client:
             return None
         job.paid = self.gates.budget.pay(self.env.now, WHY.get(result, ERROR))
         if job.paid < 0:
+            self.ledger.note(UNPAID, job)
             return None
-        pause, job.pause = self._backoff(policy, job, job.calls, job.pause, random.BACKOFF, result)
+        failed = job.calls - job.since
+        pause, job.pause = self._backoff(policy, job, failed, job.pause, random.BACKOFF, result)
         return pause
 
     def _proxy_pause(self, job: LiveJob, result: int) -> float | None:
@@ -300,6 +315,7 @@ class Client:
                     policy, job, job.tries, previous, random.PROXY_BACKOFF, result
                 )  # fmt: skip
                 return pause
+            self.ledger.note(PROXY_UNPAID, job)
         return None
 
     def _tries_again(self, policy: Policy, job: LiveJob, failed: int, purpose: int) -> bool:
@@ -326,6 +342,6 @@ class Client:
         return pause, rules.remembers(policy, failed, pause, u)
 
 
-def _policies(part: rules.Retry | None) -> tuple[Policy | None, Policy | None]:
-    """What is done after a failure, and after a 503."""
-    return (None, None) if part is None else (part.policy, part.rejected_policy)
+def _policies(part: rules.Retry | None, stops: bool) -> tuple[Policy | None, Policy | None]:
+    """What is done after a failure, and after a 503, which may stop it."""
+    return (None, None) if part is None else (part.policy, None if stops else part.rejected_policy)

@@ -42,6 +42,11 @@ class Budget:
         if self.part is not None:
             budget.hear(self.params, self.memory, ok, paid)
 
+    def under_way(self, by: float) -> None:
+        """So many more attempts are under way."""
+        if self.part is not None:
+            budget.under_way(self.params, self.memory, by)
+
     def release(self, paid: float) -> None:
         """A retry for which so much was paid is over, or is not made after all."""
         if self.part is not None:
@@ -63,6 +68,17 @@ class Gates:
 
     def let(self, job: LiveJob) -> bool:
         """Whether the job's present attempt is let go; what a proxy tries again is not asked."""
+        lets = self._lets(job)
+        if lets:
+            self.under_way(1.0)
+        return lets
+
+    def under_way(self, by: float) -> None:
+        """An attempt is sent (1), or answered or left (-1)."""
+        self.budget.under_way(by)
+        self.proxy.under_way(by)
+
+    def _lets(self, job: LiveJob) -> bool:
         now = self.env.now
         if job.attempts == 1:
             self.budget.job_sent(now)

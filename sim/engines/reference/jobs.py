@@ -48,6 +48,7 @@ class LiveJob:
     served          how many services of it have completed
     pause           what its next backoff needs to know of the last one
     paid            what its present attempt cost the retry budget
+    since           how many calls of its client had failed when a hint last made its pauses begin anew
     calls, tries    how many calls of its client have failed, and tries of the proxy within the present one
     proxy_pause, proxy_paid  the same of the proxy
     attempt         the attempt that its client waits for, if any
@@ -63,7 +64,7 @@ class LiveJob:
     """
 
     arrived = pause = proxy_pause = accepted = released = math.nan
-    attempts = served = calls = tries = 0
+    attempts = served = calls = tries = since = 0
     paid = proxy_paid = let_after = later = 0.0
     attempt: Attempt | None = None
     live: Sequence[Attempt] = ()

@@ -11,7 +11,7 @@ import simpy
 
 from backwater.books import Fold
 from backwater.engines.reference.jobs import Attempt, LiveJob
-from backwater.outcome import ALIVE, ATTEMPT, JOB, JOB_UNFINISHED, REJECTED, SERVED, WORKFLOW
+from backwater.outcome import ALIVE, ATTEMPT, JOB, JOB_UNFINISHED, NOTE, REJECTED, SERVED, WORKFLOW
 
 CHUNK = 50_000  # numbers that are held before they are folded
 
@@ -41,6 +41,7 @@ class Ledger:
         self.alive: set[LiveJob] = set()
         self.workflows: Workflows | None = None
         self._changes, self._attempts, self._jobs, self._workflows = array("d"), array("d"), array("d"), array("d")
+        self._notes = array("d")
         #: ``change((now, gauge, job_class, by))`` notes a change of state; bound once, for it is called most of all.
         self.change = self._changes.extend
 
@@ -98,11 +99,17 @@ class Ledger:
         if len(self._changes) + len(self._attempts) > CHUNK:
             self.flush()
 
+    def note(self, what: int, job: LiveJob | None = None, number: int = 0, before: int = 0) -> None:
+        """Write down what no row tells: of a job's attempt, or of the staff."""
+        source, of, number = (-1, -1, number) if job is None else (job.source, job.number, job.attempts)
+        self._notes.extend((self.env.now, what, source, of, number, before))
+
     def flush(self) -> None:
         """Fold what is held."""
         for rows, width, name in (
             (self._changes, 4, "changes"), (self._attempts, len(ATTEMPT), "attempts"), (self._jobs, len(JOB), "jobs"),
             (self._workflows, len(WORKFLOW), "workflows"),
+            (self._notes, len(NOTE), "notes"),
         ):  # fmt: skip
             if self.fold is not None:
                 getattr(self.fold, name)(_table(rows, width))

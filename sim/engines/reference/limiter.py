@@ -13,7 +13,7 @@ from backwater.components.limiter import RateLimiter, limiter_hears, take_token,
 from backwater.engines.reference.clock import After, at
 from backwater.engines.reference.jobs import LiveJob
 from backwater.engines.reference.ledger import Ledger
-from backwater.outcome import BACKOFF
+from backwater.outcome import BACKOFF, IN_LINE
 
 
 class Limiter:
@@ -36,6 +36,7 @@ class Limiter:
             return
         granted = self.line[job] = simpy.Event(self.env)
         self.ledger.change((self.env.now, BACKOFF, job.job_class, 1.0))
+        self.ledger.note(IN_LINE, job)
         if len(self.line) == 1:
             self._put_down()
         try:

@@ -23,7 +23,7 @@ from backwater.engines.reference.clock import After
 from backwater.engines.reference.faults import Faults
 from backwater.engines.reference.jobs import Attempt
 from backwater.engines.reference.ledger import Ledger
-from backwater.outcome import WORKERS
+from backwater.outcome import SCALED, SHIFT, WORKER_FAILED, WORKER_REPAIRED, WORKER_STARTED, WORKERS
 
 Story = Generator[simpy.Event, Any, None]
 
@@ -107,6 +107,7 @@ class Staff:
             up = self._draw(part.up, worker, random.UP, failure)
             yield After(self.env, up, order.key(order.STAFF, order.FAILED, worker, 0))
             self.broken[worker] = True
+            self.ledger.note(WORKER_FAILED, number=worker)
             attempt = self.in_hand.get(worker)
             if attempt is not None and attempt.in_service and part.in_hand == "restart":
                 attempt.again = True
@@ -114,6 +115,7 @@ class Staff:
             repair = self._draw(part.repair, worker, random.REPAIR, failure)
             yield After(self.env, repair, order.key(order.STAFF, order.REPAIRED, worker, 0))
             self.broken[worker] = False
+            self.ledger.note(WORKER_REPAIRED, number=worker)
             self._tell()
 
     def _follow(self, part: Shifts) -> Story:
@@ -123,7 +125,7 @@ class Staff:
             if math.isinf(when):
                 return
             yield After(self.env, when - self.env.now, order.key(order.STAFF, order.SHIFT, 0, 0))
-            self.call(shift_workers(part.table, number))
+            self.call(shift_workers(part.table, number), SHIFT)
 
     def _watch(self, part: Autoscale) -> Story:
         """The autoscaler's story: look, and decide some time later."""
@@ -135,13 +137,14 @@ class Staff:
 
     def _decide(self, part: Autoscale, number: int, seen: float) -> Story:
         yield After(self.env, part.lag, order.key(order.STAFF, order.DECISION, number, 0))
-        self.call(rules.decide(part.params, self.memory, self.env.now, self.called, seen))
+        self.call(rules.decide(part.params, self.memory, self.env.now, self.called, seen), SCALED)
 
-    def call(self, called: int) -> None:
+    def call(self, called: int, why: int = SCALED) -> None:
         """So many workers are on duty from now on: others start up, or finish what they have in hand."""
         before, self.called = self.called, called
         if called == before:
             return
+        self.ledger.note(why, number=called, before=before)
         for worker in range(before, called):
             self._come(worker)
         for worker in range(called, before):
@@ -165,4 +168,5 @@ class Staff:
         yield After(self.env, took, order.key(order.STAFF, order.STARTED, worker, 0))
         if self.starting[worker] == start:  # otherwise it has been called off again
             self.ready[worker], self.starting[worker] = True, 0
+            self.ledger.note(WORKER_STARTED, number=worker)
             self._tell()
