@@ -70,6 +70,58 @@ def test_the_first_pauses_are_those_of_the_source(name):
             assert pauses(retry, each, len(expected)) == pytest.approx(expected, rel=1e-8, abs=1e-12), u
 
 
+AWS = {"capacity": 500, "per_success": 1, "refund": True}
+OLD = bw.TokenBucket(**AWS, cost=5, timeout_cost=10)
+FINAGLE = bw.Ratio(share=0.2, min_rate="10/s", window="10 s")
+EVER = "forever"
+#: Preset: what ``limits`` says, from brokers.md, 5.4 and 6.1 to 6.5; all else is as in a plain client.
+LIMITS = {
+    "aws_legacy": {"attempts": 5}, "aws_legacy_dynamodb": {"attempts": 10},
+    "aws_standard": {"attempts": 3, "budget": OLD}, "aws_standard_js": {"attempts": 3, "budget": OLD, "hint": {}},
+    "aws_adaptive": {"attempts": 3, "budget": OLD, "rate_limiter": bw.RateLimiter(
+        beta=0.7, scale=0.4, slice="500 ms", smoothing=0.8, least="0.5/s", headroom=2)},
+    "aws_standard_2026": {"attempts": 3, "budget": bw.TokenBucket(**AWS, cost=14), "hint": {"beyond": 5}},
+    "aws_throttling_2026": {"attempts": 3, "budget": bw.TokenBucket(**AWS, cost=14, rejection_cost=5),
+                            "hint": {"beyond": 5}},
+    "grpc": {"attempts": 4, "budget": bw.GrpcThrottle(max_tokens=10, token_ratio=0.1),
+             "hint": {"exactly": True, "resets": True}},
+    "google": {"attempts": EVER, "total_timeout": 120}, "google_pubsub": {"attempts": EVER, "total_timeout": 600},
+    "envoy": {"attempts": 2, "proxy": True, "total_timeout": 15, "budget": bw.Concurrent(most=3)},
+    "envoy_budget": {"attempts": 2, "proxy": True, "total_timeout": 15, "budget": bw.Concurrent(most=3, share=0.2)},
+    "linkerd": {"attempts": EVER, "proxy": True, "budget": FINAGLE}, "finagle": {"attempts": EVER, "budget": FINAGLE},
+    "urllib3": {"attempts": 11, "hint": {"exactly": True, "most": 21_600, "least": 1e-6}},
+    "tenacity_exponential": {"attempts": EVER}, "tenacity_random_exponential": {"attempts": EVER},
+    "tenacity_exponential_jitter": {"attempts": EVER},
+    "polly_constant": {"attempts": 4}, "polly_linear": {"attempts": 4}, "polly_exponential": {"attempts": 4},
+    "dotnet_resilience": {"attempts": 4, "attempt_timeout": bw.Constant(value=10), "total_timeout": 30,
+                          "breaker": bw.Breaker(share=0.1, min_attempts=100, window=30, open_for=5),
+                          "hint": {"exactly": True}},
+    "celery_task": {"attempts": 4}, "celery_publish": {"attempts": 4},
+    "sre": {"attempts": 3, "budget": bw.Ratio(share=0.1), "hint": {}},
+    "sre_throttled": {"attempts": 3, "budget": bw.Ratio(share=0.1), "throttle": bw.Throttle(k=2, window=120),
+                      "hint": {}},
+    "brooker": {"attempts": 4, "budget": bw.TokenBucket(capacity=10, per_success=0.1, cost=1), "hint": {}},
+}  # fmt: skip
+
+
+def limits(client):
+    """What bounds a client besides its pauses, where it is not that of a plain one that ignores what a 503 asks."""
+    layer, hint = client.proxy or client, client.honours_retry_after
+    found = {"attempts": layer.retry.max_attempts, "proxy": client.proxy is not None, "budget": layer.retry_budget}
+    names = ("attempt_timeout", "total_timeout", "breaker", "throttle", "rate_limiter", "hedge")
+    found |= {name: getattr(client, name) for name in names}
+    asks = {} if hint is True else None if hint is False else hint.model_dump(exclude_defaults=True)
+    return {name: value for name, value in found.items() if value} | ({} if asks is None else {"hint": asks})
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_the_limits_are_those_of_the_source(name):
+    client = bw.Client(preset=name)
+    assert limits(client) == LIMITS[name]
+    assert (client.mode, client.on_timeout, who_retries(client).retry_probability) == ("sync", "leave", 1)
+    assert client.proxy is None or (client.retry, client.retry_budget) == (None, None)
+
+
 @pytest.mark.parametrize(("retry", "u", "expected"), [
     # Envoy with more tries, and its newer versions.
     ({"base": "25 ms", "step": "25 ms", "cap": "250 ms"}, 0.5, [0.0125, 0.0375, 0.0875, 0.125, 0.125]),
