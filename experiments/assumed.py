@@ -60,10 +60,19 @@ def _leaves(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _shown(given: Any) -> str:
-    if given is None:
-        return "none"
-    text = f"{given:.6g}" if isinstance(given, float) else str(given)
+    text = _plain(given)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _plain(given: Any) -> str:
+    """A value as a person would write it: tables without what is not set, one after the other."""
+    if given is None or (isinstance(given, (dict, list, tuple)) and not given):
+        return "none"
+    if isinstance(given, dict):
+        return ", ".join(f"{name} {_plain(value)}" for name, value in given.items() if value is not None)
+    if isinstance(given, (list, tuple)):
+        return ("; " if isinstance(given[0], (dict, list, tuple)) else ", ").join(_plain(each) for each in given)
+    return f"{given:.6g}" if isinstance(given, float) else str(given)
 
 
 def left_out(scenario: Scenario) -> list[str]:

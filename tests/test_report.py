@@ -15,7 +15,7 @@ from test_cli import run
 
 import backwater as bw
 from backwater.errors import ScenarioError
-from backwater.experiments.assumed import left_out
+from backwater.experiments.assumed import assumptions, left_out
 from backwater.experiments.document import Document, Section, Table, kept
 from backwater.experiments.document.drawn import picture
 from backwater.experiments.document.files import publish
@@ -273,3 +273,14 @@ def test_a_sweep_with_a_metric_of_ones_own_in_its_requirements_is_another_one():
     assert isinstance(plain, Experiment)
     assert plain.key(point, None) != STUDY.key(point, None)
     assert STUDY.extra == ("served_within(4 s)", "served_within(2 s)")
+
+
+def test_what_is_assumed_is_written_as_a_person_would():
+    shifts = {"points": [("0 s", 1), ("8 h", 3)], "every": "24 h"}
+    made = bw.Scenario(arrivals=bw.Poisson(rate=1), workers={"service": "1 s", "shifts": shifts}, faults=[
+        {"kind": "workers_slow", "factor": 2.0, "start": "3 s"}, {"kind": "errors", "share": 0.25}])  # fmt: skip
+    found = {path: value for path, value, _ in assumptions(made, set())}
+    assert found["workers.shifts.points"] == "0 s, 1; 8 h, 3"
+    assert found["faults"].startswith("kind workers_slow, start 3 s, factor 2, in_hand pause; kind errors, ")
+    assert "None" not in " ".join(found.values())
+    assert found["queue.capacity"] == "none"
