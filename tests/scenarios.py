@@ -45,6 +45,7 @@ def budgets() -> st.SearchStrategy:
     return st.sampled_from([
         None, {**tokens, "refund": True}, {**tokens, "per_request": 0.1, "reserve": 1},
         {**tokens, "rejection_cost": 1}, {"kind": "concurrent", "most": 2},
+        {"kind": "concurrent", "most": 1, "share": 0.3},
         {"kind": "grpc", "max_tokens": 6, "token_ratio": 0.3},
         {"kind": "ratio", "share": 0.3, "window": "4 s", "min_rate": "1/s"},
     ])  # fmt: skip
@@ -69,7 +70,8 @@ def gates(draw) -> dict:
 def clients(draw) -> dict:
     """How senders behave."""
     client = {"on_timeout": draw(st.sampled_from(["leave", "cancel_waiting", "cancel"])), "retry": draw(retries())}
-    hints = [True, False, {"exactly": True}, {"most": "500 ms", "beyond": "250 ms"}]
+    hints = [True, False, {"exactly": True}, {"most": "500 ms", "beyond": "250 ms"},
+             {"exactly": True, "resets": True, "least": "100 ms"}]  # fmt: skip
     client |= {"honours_retry_after": draw(st.sampled_from(hints)), **draw(gates())}
     client["rate_limiter"] = draw(st.sampled_from([None, None, {}, {"least": "2/s", "slice": "1 s"}]))
     if client["retry"] is not None:
@@ -196,7 +198,8 @@ def scenarios(draw) -> bw.Scenario:
              "own_rules:mixed"])),
         "standing": draw(st.sampled_from(["100 ms", "2 s"])), "admission": draw(admissions()),
         "overflow": draw(st.sampled_from(["reject", "drop_oldest", "shed_oldest", "block"])),
-        "retry_after": draw(st.sampled_from([None, "1 s"])), "backlog": draw(st.sampled_from([0, 0, 2])),
+        "retry_after": draw(st.sampled_from([None, "1 s", "1 s", "never"])),
+        "backlog": draw(st.sampled_from([0, 0, 2])),
         "memory": draw(st.sampled_from([None, memory])),
     }  # fmt: skip
     named = draw(st.lists(sources(), min_size=1, max_size=3))

@@ -135,6 +135,16 @@ class TestLimits:
         down = self.follow(bw.ConcurrencyLimit(algorithm="aimd", initial=4), [(1, 4, True)] * 5)
         assert down == [3, 2, 1, 1, 1]
 
+    def test_it_stays_within_its_bounds_and_lets_in_as_many_whole_attempts(self):
+        part = bw.ConcurrencyLimit(algorithm="aimd", initial=20, least=19, most=21)
+        assert self.follow(part, [(1, 20, False)] * 3) == [21, 21, 21]
+        assert self.follow(part, [(9, 20, False)] * 3) == [19, 19, 19]
+        memory = part.memory(1)
+        memory[0] = 20.9
+        inside = [(9, 10), (19, 0), (10, 10), (20, 0)]
+        asked = [bool(admission.admits(part.params, memory, 1.0, 0.5, *each, 0)) for each in inside]
+        assert asked == [True, True, False, False]
+
     def test_a_limit_shrinks_where_clients_give_up_as_where_services_are_late(self):
         # At three times what can be done, patience of 0.5 s: nearly all that wait are withdrawn, so the limit falls.
         limit = {"kind": "limit", "algorithm": "aimd", "most": 1000, "initial": 1000}
@@ -153,6 +163,9 @@ class TestLimits:
         # Of 1, 9: 5 / 9 = 0.556.
         rising = self.follow(part, [(1, 20, False), (9, 20, False), (1, 20, False)])
         assert rising == pytest.approx([20.8, 20.8 * 0.8 + 0.2 * (20.8 * 5 / 9 + 4), rising[1] + 0.8])
+        # From there 3.5 makes the mean 3.3 + 0.2 / 4 = 3.35, which is below it.
+        falling = self.follow(part, [(1, 20, False), (9, 20, False), (1, 20, False), (3.5, 20, False)])
+        assert falling[3] == pytest.approx(falling[2] * 0.8 + 0.2 * (falling[2] * 3.35 / 3.5 + 4))
         # A jump by 100 counts as one by 2.
         assert self.follow(part, [(1, 20, False)] * 10 + [(100, 50, False)])[-1] == pytest.approx(28 * 0.9 + 0.8)
 
@@ -168,13 +181,15 @@ class TestLimits:
             (1.0, 20, False),  # the least time seen
             (1.0, 20, False),  # nobody waits: + 6
             (1.2, 26, False),  # 26 * (1 - 1 / 1.2) = 4.3, so 5 wait: between 3 and 6
+            (1.28, 26, False),  # 5.69, so 6 wait: not above 6
             (2.0, 26, False),  # 13 wait: - 1
             (1.2, 25, True),  # - 1
             (1.09, 24, False),  # 1.98, so 2 wait: + 1
             (1.0, 12, False),  # less than half of 25 is used
             (0.5, 25, False),  # less than the least: it counts from now on
         ]
-        assert self.follow(part, times) == [20, 26, 26, 25, 24, 25, 25, 25]
+        assert self.follow(part, times) == [20, 26, 26, 26, 25, 24, 25, 25, 25]
+        assert self.follow(part, [(1.0, 20, False)] * 2 + [(1.35, 26, False)])[-1] == 25  # 6.74, so 7 wait
         # From 100 on a step is 2, and bounds are 6 and 12: 120 * (1 - 1 / 1.05) = 5.7, so 6 is not below 6.
         big = bw.ConcurrencyLimit(algorithm="vegas", initial=120, most=1000)
         steps = [(1.0, 120, False), (1.0, 120, False), (1.04, 132, False), (1.2, 132, False)]
