@@ -105,14 +105,17 @@ def one_of(*kinds: type[Model], what: str, shorthand: Callable[[Any], Model] | N
     if len(kinds) > 1:
         union = Annotated[union, Field(discriminator="kind")]
     kind = Annotated[union, BeforeValidator(read), PlainSerializer(part_table, return_type=Any)]
-    return Annotated[kind, _AlsoQuantity()] if shorthand else kind
+    return Annotated[kind, Also("string", "number")] if shorthand else kind
 
 
-class _AlsoQuantity:
-    """In the JSON schema: a quantity may stand where a part does."""
+class Also:
+    """In the JSON schema: a value of one of these types may stand where a part does."""
+
+    def __init__(self, *types: str) -> None:
+        self.types = list(types)
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        return {"anyOf": [{"type": ["string", "number"]}, handler(core)]}
+        return {"anyOf": [{"type": self.types}, handler(core)]}
 
 
 def part_table(part: Model) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def walk(part: Model, prefix: str) -> Iterator[tuple[str, Any]]:
     shown = part.model_dump(mode="json")
     for name in type(part).model_fields:
         value = getattr(part, name)
-        named = value if isinstance(value, dict) and name in ("jobs", "sources") else {}
+        named = value if isinstance(value, dict) and name in ("jobs", "sources", "send") else {}
         yield prefix + name, None if isinstance(value, Model) or named else shown[name]
         if isinstance(value, Model):
             # Named sources stand beside their scale, not in a table of their own.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -264,6 +266,13 @@ def needs_unit(law: Law) -> bool:
     return not isinstance(law, (PhaseType, Scipy))
 
 
+def _a_number(given: Any) -> Any:
+    plain = isinstance(given, (int, float)) and not isinstance(given, bool) and math.isfinite(given) and given >= 0
+    must = 'must be a number of jobs such as 8, or a distribution of one, as in { kind = "uniform", low = 1, high = 4 }'
+    check(plain or isinstance(given, (Mapping, Model)), "", given, must)
+    return given
+
+
 def _counts(law: Law) -> Law:
     must = "must be a number of jobs, or a distribution of one, without a unit"
     check(not law.dimension and not isinstance(law, Linear), "", law.plain(), must)
@@ -276,7 +285,9 @@ def _plain_count(law: Law) -> Any:
 
 
 #: A number of things: a distribution whose variates are rounded to whole numbers.
-CountLaw = Annotated[AnyLaw, AfterValidator(_counts), PlainSerializer(_plain_count, return_type=Any)]
+CountLaw = Annotated[
+    AnyLaw, BeforeValidator(_a_number), AfterValidator(_counts), PlainSerializer(_plain_count, return_type=Any)
+]
 TimeLaw = Annotated[AnyLaw, _of("time")]
 SizeLaw = Annotated[AnyLaw, _of("size")]
 

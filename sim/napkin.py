@@ -32,8 +32,12 @@ def napkin(scenario: Scenario) -> list[tuple[str, str]]:
     out += _room(scenario)
     if scenario.broker is not None:
         out += _broker(scenario, scenario.broker)
-    for producer in scenario.producers:
-        out += _patience(producer, scenario)
+    clients = [producer.client for producer in scenario.producers]
+    senders = [producer for producer in scenario.senders if producer in scenario.producers
+               or producer.client not in clients]  # fmt: skip
+    for producer in senders:
+        name = "what is led to" if producer is scenario.follow_up else producer.name
+        out += _patience(producer, scenario, "" if len(senders) == 1 else f" of {name}")
     return out
 
 
@@ -43,9 +47,9 @@ def _workflows(scenario: Scenario) -> list[tuple[str, str]]:
     for name, job in scenario.jobs.items():
         if job.then is not None:
             means = {word: mean - (word == job.then.join) for word, mean in job.then.means.items()}
-            sent = ", ".join(f"{human(mean, '')} {word}" for word, mean in means.items() if mean > 0)
-            looks = f", looked for every {human(job.then.join_every, 'time')}" if job.then.join_every else ""
-            joined = f"; once all are served, 1 {job.then.join}{looks}" if job.then.join is not None else ""
+            sent = ", ".join(f"{human(mean, '')} {word}" for word, mean in means.items() if mean > 0) or "nothing"
+            looks = f" (looked at every {human(job.then.join_every, 'time')})" if job.then.join_every else ""
+            joined = f"; once all are served{looks}, 1 {job.then.join}" if job.then.join is not None else ""
             out.append((f"after {name}", f"{sent}{joined}"))
     return out
 
@@ -90,13 +94,14 @@ def kendall(scenario: Scenario) -> str:
     single = all(p.source.batch == 1 for p in scenario.producers)
     even = kinds == {Periodic} and len(scenario.producers) == 1
     arrivals = "M" if kinds == {Poisson} and single else "D" if even and single else "G"
+    arrivals = "G" if scenario.follow_up is not None else arrivals
     laws = {scenario.service_law(index) for index in range(len(scenario.jobs))}
     service, batch = _letter(next(iter(laws))) if len(laws) == 1 else "G", scenario.workers.batch
     service += "" if batch is None else f"[{batch.least},{batch.size}]"
     room, count, least = scenario.queue.bounds[0], scenario.workers.most, scenario.workers.least
     places = "" if math.isinf(room) else f"/{count + int(room)}"
     workers = str(count) if least == count else f"{least}..{count}"
-    retries = any(_tries_again(p.client) for p in scenario.producers)
+    retries = any(_tries_again(p.client) for p in scenario.senders)
     again = ", with retries" if retries else ""
     return f"{arrivals}/{service}/{workers}{places}, {scenario.queue.discipline}{again}"
 
@@ -108,7 +113,7 @@ def _letter(law: Law) -> str:
 def peak_load(scenario: Scenario) -> float:
     """Load of first attempts while every source is at its highest rate [1]."""
     work = sum(p.source.peak_rate * p.scale * scenario.mean_service(p) for p in scenario.producers)
-    return scenario.load * work / scenario.own_work if scenario.own_work > 0 else 0.0
+    return scenario.load * work / scenario.work if scenario.work > 0 else 0.0
 
 
 def _load(scenario: Scenario) -> str:
@@ -147,11 +152,11 @@ def _steady(scenario: Scenario) -> str:
     if bounded:
         return "yes: the queue is bounded" + ("; overloaded, so it stays full" if scenario.load >= 1 else "")
     if scenario.load >= 1:
-        patient = any(_stays(p.client) for p in scenario.producers)
+        patient = any(_stays(p.client) for p in scenario.senders)
         return (
             "no: more work comes than can be done, and nothing bounds the queue" if patient else "only through timeouts"
         )
-    retries = any(_tries_again(p.client) for p in scenario.producers)
+    retries = any(_tries_again(p.client) for p in scenario.senders)
     return (
         "yes without retries; timeouts and retries may add work without bound"
         if retries
@@ -211,9 +216,9 @@ def mean_size(scenario: Scenario) -> float:
     return total / scenario.rate
 
 
-def _patience(producer: Producer, scenario: Scenario) -> list[tuple[str, str]]:
+def _patience(producer: Producer, scenario: Scenario, whose: str) -> list[tuple[str, str]]:
     """What each timeout is in words, and how long a client persists against how long a burst lasts."""
-    client, whose = producer.client, "" if len(scenario.producers) == 1 else f" of {producer.name}"
+    client = producer.client
     out = [(f"timeouts{whose}", _timeouts(client))]
     if client.hedge is not None:
         out.append((f"hedges{whose}", _hedges(client.hedge)))

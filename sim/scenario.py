@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from backwater import random
 from backwater.base import Model
 from backwater.components.arrivals import AnySource, Arrivals, Sources
 from backwater.components.batch import longest
@@ -144,6 +145,8 @@ class Scenario(Model):
     def _check_names(self) -> Scenario:
         sent = {index for producer in self.producers for index in producer.classes}
         led = led_to(self.jobs)
+        must = f"must be fewer than {random.SOURCES - 1} sources where jobs lead to others"
+        check(len(self.senders) < random.SOURCES or not led, "arrivals", len(self.producers), must)
         for index, name in enumerate(self.jobs):
             check(index in sent or name in led, f"jobs.{name}", name, "must be sent by some source")
         for producer in self.senders:
@@ -230,27 +233,34 @@ class Scenario(Model):
     @property
     def rate(self) -> float:
         """New jobs per second in the long run, all sources and all that they lead to [1/s]."""
-        return sum(p.source.long_run_rate * p.scale for p in self.producers) + float(self.led_rates.sum())
+        return self._sent_rate + float(self.led_rates.sum())
+
+    @property
+    def _sent_rate(self) -> float:
+        return sum(p.source.long_run_rate * p.scale for p in self.producers)
+
+    @property
+    def jobs_each(self) -> float:
+        """How many jobs come of one that a source sends, itself included, in the long run [1]."""
+        return self.rate / self._sent_rate if self.follow_up is not None and self._sent_rate > 0 else 1.0
 
     @cached_property
     def led_rates(self) -> npt.NDArray[np.float64]:
         """Jobs of each class per second that others lead to, in the long run, if all are served [1/s]."""
+        rates = np.zeros(len(self.jobs))
+        for producer in self.producers if self.follow_up is not None else ():
+            rates += producer.source.long_run_rate * producer.scale * self._led(producer)
+        return rates
+
+    def _led(self, producer: Producer) -> npt.NDArray[np.float64]:
+        """How many jobs of each class one that a source sends leads to [1]."""
         sent = np.zeros(len(self.jobs))
-        for producer in self.producers:
-            parts = np.diff((0.0, *producer.shares))
-            sent[list(producer.classes)] += producer.source.long_run_rate * producer.scale * parts
+        sent[list(producer.classes)] = np.diff((0.0, *producer.shares))
         return with_led(self.jobs, sent) - sent
 
     @property
     def work(self) -> float:
         """Service time asked for by first attempts, per second [1]: the offered load in workers."""
-        return self.own_work + sum(
-            rate * self.service_law(index).average for index, rate in enumerate(self.led_rates) if rate > 0
-        )
-
-    @property
-    def own_work(self) -> float:
-        """The same of the jobs that sources send [1]."""
         return sum(p.source.long_run_rate * p.scale * self.mean_service(p) for p in self.producers)
 
     @property
@@ -293,12 +303,13 @@ class Scenario(Model):
         return batch.overhead + longest(np.concatenate(times), np.concatenate(weights), batch.size)
 
     def mean_service(self, producer: Producer) -> float:
-        """Mean service time of the jobs that a source sends [s]."""
+        """Mean service time of a job that a source sends, and of all that it leads to [s]."""
         before, total = 0.0, 0.0
         for index, share in zip(producer.classes, producer.shares, strict=True):
             total += (share - before) * mean_of(self.service_law(index), producer.source)
             before = share
-        return total
+        led = enumerate(self._led(producer) if self.follow_up is not None else ())
+        return total + float(sum(number * self.service_law(index).average for index, number in led if number > 0))
 
     @property
     def rules(self) -> list[Rule]:

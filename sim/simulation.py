@@ -71,7 +71,8 @@ def resolve(engine: str, scenario: Scenario, run: Run, points: int = 1) -> str:
         return engine
     from backwater.engines import compiled
 
-    jobs = min(run.end * scenario.rate, run.arrivals or float("inf")) + scenario.queue.backlog
+    arrivals = (run.arrivals or float("inf")) * scenario.jobs_each
+    jobs = min(run.end * scenario.rate, arrivals) + scenario.queue.backlog
     if engine == "auto" and not compiled.is_ready() and jobs * run.replications * points <= SMALL:
         return "simpy"
     compiled.prepare()
@@ -179,9 +180,10 @@ def check_memory(scenario: Scenario, run: Run, engine: str = "compiled") -> None
     check(backlog <= most, "queue.backlog", backlog, f"must be at most {most:,}, or it outgrows memory")
     patient = any(
         part.client.attempt_timeout is None and part.client.total_timeout is None
-        for part in scenario.producers if not isinstance(part.source, Closed)
+        for part in scenario.senders if not isinstance(part.source, Closed)
     )  # fmt: skip
-    horizon = min(run.end, (run.arrivals or float("inf")) / max(scenario.rate, 1e-300))
+    arrivals = (run.arrivals or float("inf")) * scenario.jobs_each
+    horizon = min(run.end, arrivals / max(scenario.rate, 1e-300))
     expected = backlog + max(scenario.rate - scenario.rate / max(scenario.load, 1e-300), 0.0) * horizon
     if patient and min(capacity, expected) > most:
         raise ScenarioError(

@@ -1,5 +1,8 @@
 """Jobs that lead to others: timelines worked out on paper, exact values, what must hold of every workflow."""
 
+import tomllib
+
+import jsonschema
 import numpy as np
 import pytest
 from scipy.linalg import expm
@@ -8,6 +11,9 @@ from timetables import come, on_both_engines
 import backwater as bw
 from backwater.components.workflow import join_delay
 from backwater.errors import ScenarioError
+from backwater.experiments.theory import theory
+from backwater.napkin import napkin
+from backwater.simulation import check_memory
 
 LEVEL = 0.9999  # each interval misses by chance once in 10,000 times; the seeds are fixed
 ONCE = bw.Bursts(base="0/s", peak="1/s", every="1 h", length="1 s")
@@ -252,7 +258,12 @@ def test_what_does_not_fit_is_refused_in_one_line(line):
 @pytest.mark.parametrize(("then", "line"), [
     ({"send": {"b": 0}}, "then.send.b must be a whole number from 1 to 1,000,000 (got 0)"),
     ({"send": {"b": 1.5}}, "then.send.b must be a whole number from 1 to 1,000,000 (got 1.5)"),
-    ({"send": {"b": "2 s"}}, "must be a number of jobs, or a distribution of one, without a unit"),
+    ({"send": {"b": "2 s"}}, "then.send.b must be a number of jobs such as 8, or a distribution of one"),
+    ({"send": {"b": True}}, "then.send.b must be a number of jobs such as 8"),
+    ({"send": {"b": -3}}, "then.send.b must be a number of jobs such as 8"),
+    ({"send": {"b": bw.Exponential(mean="2 s")}}, "must be a number of jobs, or a distribution of one, without a unit"),
+    ({"send": ["b", "c"]}, "then.send must be a class of jobs, or a table of how many jobs of each"),
+    (["b", "c"], "then must be a class of jobs, or a table, as in"),
     ({"send": {"b": {"kind": "pareto", "mean": 3, "alpha": 0.9}}}, "mean"),
     ({"send": {}}, "then.send must name at least one class"),
     ({"join": "b"}, "then.send is missing"),
@@ -283,6 +294,54 @@ def test_files_hold_what_jobs_lead_to():
     text = 'arrivals = { kind = "poisson", rate = "1/s" }\nworkers = { service = "1 s" }\n'
     text += '[jobs.a]\nthen = "b"\n[jobs.b]\n'
     assert bw.loads(text).jobs["a"].then.means == {"b": 1.0}
+    jsonschema.validate(tomllib.loads(text), bw.json_schema())
+    jsonschema.validate(tomllib.loads(bw.dumps(scenario)), bw.json_schema())
     assert scenario.with_({"jobs.b.then.send.c": 40}).jobs["b"].then.means["c"] == 40
     # A source that names no classes sends those that no other leads to.
     assert [list(jobs)[index] for index in scenario.producers[0].classes] == ["a"]
+    assert scenario.settings["jobs.b.then.send.c.value"] == 3
+    assert scenario.with_({"notes": {"jobs.b.then.send.c": "counted"}}).notes
+
+
+def test_the_napkin_counts_what_jobs_lead_to():
+    jobs = {"a": bw.Job(service="0 s", then={"send": {"b": 3}}), "b": bw.Job(service="1 s")}
+    own = bw.Client(attempt_timeout="5 s")
+    bursts = bw.Bursts(base="1/s", peak="4/s", every="1 min", length="6 s", client=own)
+    scenario = bw.Scenario(arrivals=bursts, jobs=jobs, workers=bw.Workers(count=10))
+    said = dict(napkin(scenario))
+    # 1.3 jobs a second lead to 3.9; at the peak 4 to 12, whose service takes 1 s each.
+    assert said["load"] == "0.39 from first attempts: 5.2/s, 3.9 workers' work; 1.2 in bursts"
+    assert said["system"] == "G/G/10, fifo"  # not M/G/10: what a job leads to comes together
+    assert said["after a"] == "3 b"
+    assert said["timeouts of arrivals"].startswith("after 5 s")
+    assert said["timeouts of what is led to"] == "none: clients wait as long as it takes"
+
+
+def test_theory_refuses_where_what_is_led_to_has_another_client():
+    jobs = {"a": bw.Job(then="b"), "b": bw.Job()}
+    workers = bw.Workers(service=bw.Exponential(mean="100 ms"))
+    patient = bw.Scenario(arrivals=bw.Poisson(rate="1/s"), jobs=jobs, workers=workers)
+    own = bw.Client(attempt_timeout="50 ms")
+    differ = bw.Scenario(arrivals=bw.Poisson(rate="1/s", client=own), jobs=jobs, workers=workers)
+    assert theory(patient).answers
+    assert not theory(differ).answers
+
+
+def test_a_run_of_so_many_arrivals_holds_all_that_they_lead_to():
+    jobs = {"a": bw.Job(then={"send": {"b": 1000}}), "b": bw.Job()}
+    scenario = bw.Scenario(arrivals=bw.Poisson(rate="1/s"), jobs=jobs, workers=bw.Workers(service="1 s"))
+    assert scenario.jobs_each == 1001
+    # Twenty million jobs for one worker, who does one a second: they do not fit in memory.
+    with pytest.raises(ScenarioError, match="about 20,000,000 jobs would wait"):
+        check_memory(scenario, bw.Run(arrivals=20_000))
+
+
+def test_as_many_sources_as_have_an_address_beside_what_they_lead_to():
+    def scenario(count):
+        sources = {f"s{n}": bw.Poisson(rate="1/s", jobs=("a",)) for n in range(count)}
+        jobs = {"a": bw.Job(then="b"), "b": bw.Job()}
+        return bw.Scenario(arrivals=sources, jobs=jobs, workers=bw.Workers(service="1 ms"))
+
+    assert len(scenario(254).producers) == 254
+    with pytest.raises(ScenarioError, match="arrivals must be fewer than 255 sources where jobs lead to others"):
+        scenario(255)

@@ -221,8 +221,8 @@ def _of_sources(scenario: Scenario) -> Iterator[Obstacle]:
     if leads:
         why, told = "jobs that others lead to do not come at random", "jobs that others lead to as random ones"
         yield Obstacle(leads[0], why, told, at_random(scenario))
-    if len({part.client.model_dump_json() for part in producers}) > 1:
-        yield Obstacle("arrivals", "its sources have clients that differ", "", {})
+    if len({part.client.model_dump_json() for part in scenario.senders}) > 1:
+        yield Obstacle("arrivals", "its senders have clients that differ", "", {})
 
 
 def at_random(scenario: Scenario) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BeforeValidator, model_validator
 
-from backwater.base import Model
+from backwater.base import Also, Model
 from backwater.distributions import CountLaw, Law
 from backwater.errors import check
 from backwater.jit import compiled
@@ -39,10 +40,14 @@ def join_delay(began, every, now):  # type: ignore[no-untyped-def]
 
 
 def _one_of_each(given: Any) -> Any:
+    must = "must be a class of jobs, or a table of how many jobs of each, as in { part = 8 }"
+    check(isinstance(given, (str, Mapping)), "", given, must)
     return {given: 1} if isinstance(given, str) else given
 
 
 def _short(given: Any) -> Any:
+    must = 'must be a class of jobs, or a table, as in { send = { part = 8 }, join = "body" }'
+    check(given is None or isinstance(given, (str, Mapping, Then)), "", given, must)
     return {"send": given} if isinstance(given, str) else given
 
 
@@ -56,7 +61,7 @@ class Then(Model):
                 done looks unless given
     """
 
-    send: Annotated[dict[str, CountLaw], BeforeValidator(_one_of_each)]
+    send: Annotated[dict[str, CountLaw], BeforeValidator(_one_of_each), Also("string")]
     join: str | None = None
     join_every: Time = 0.0
 
@@ -92,4 +97,4 @@ def _mean(law: Law) -> float:
     return law.average + float((np.rint(drawn) - drawn).mean())
 
 
-AnyThen = Annotated[Then, BeforeValidator(_short)]
+AnyThen = Annotated[Then, BeforeValidator(_short), Also("string")]
