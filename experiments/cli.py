@@ -147,8 +147,7 @@ def steps(
     short = plan.model_copy(
         update={"arrivals": min(first + 1, plan.arrivals or first + 1), "record": ("events",), "windows": {}}
     )
-    names = [*(part.name for part in scenario.producers), "backlog"]
-    names += [part.name for part in scenario.senders[len(scenario.producers) :]]
+    names = scenario.sender_names
     for event in events.of(replicate(scenario, short, 0), scenario)[:first]:
         if event.job < 0:
             print(f"{event.time:.3f} {event.what}")

@@ -33,7 +33,8 @@ class Work(NamedTuple):
     memory      of the broker's machine [B]; no bound unless given. SQS has none
     length      messages that may be ready; no bound unless given. SQS has none
     task_delay  how long after it was sent a job is due [s]: a countdown
-    canvas      what each job leads to, in Celery's words: {"chain": 3}, {"group": 8} or {"chord": 8} others like it
+    canvas      what each job leads to, in Celery's words: {"chain": 3}, {"group": 8} or {"chord": 8} others like it;
+                the load is that much higher, as ``rate`` counts those that begin one
     client      how its sender behaves; one that goes on once its message is accepted, unless given
     faults      what breaks, and when
     """

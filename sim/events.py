@@ -74,12 +74,14 @@ def of(outcome: Outcome, scenario: Scenario) -> list[Event]:
         found.append(((event.time, rank, row[0], row[1], number), event))  # type: ignore[arg-type]
 
     why, brokered = "turned away" if scenario.queue.admission else "full", scenario.broker is not None
+    classes, senders = list(scenario.jobs), scenario.sender_names
     for row in outcome.attempts:
         _tell(row, sent.get((row[0], row[1], row[3] + 1)), why, brokered, say)
     done = {(row[0], row[1]): row[9] for row in outcome.attempts if row[16] == COMPLETED}
     for row in outcome.jobs:
         if (row[8], row[9]) != (row[0], row[1]):
-            say(order.ARRIVAL - 0.1, row[3], row, 0, f"sent by a worker: of the workflow of job {row[9]:.0f}")
+            whose = f"of the workflow of {senders[int(row[8])]} job {row[9]:.0f}"
+            say(order.ARRIVAL - 0.1, row[3], row, 0, f"sent by a worker, a {classes[int(row[2])]} {whose}")
         if JOB_OUTCOMES[int(row[6])] == "completed" and row[4] > done[row[0], row[1]]:
             say(order.POLL, row[4], row, 0, "its client asks and finds it completed")
         if JOB_OUTCOMES[int(row[6])] == "gave_up":

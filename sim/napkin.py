@@ -10,10 +10,11 @@ from backwater.components.client import JITTERS, Client, Retry, heeds
 from backwater.components.closed import Closed
 from backwater.components.hedge import Hedge
 from backwater.components.notify import Poll
+from backwater.components.trace import mean_of
 from backwater.components.workers import Workers
 from backwater.distributions import Constant, Exponential, Law, Linear
 from backwater.quantile import quantile
-from backwater.scenario import Producer, Scenario, mean_of
+from backwater.scenario import Producer, Scenario
 from backwater.units import human, parse
 
 WORDS = {

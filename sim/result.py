@@ -152,8 +152,7 @@ class Result:
             raise ScenarioError("run.record", f'must name "{name}" for these rows to be kept', list(self.run.record))
         frames = [pd.DataFrame(part, columns=columns) for part in parts]
         table = pd.concat(frames, keys=range(len(frames)), names=["replication", "row"]).reset_index(level=0)
-        sources = [*(part.name for part in self.scenario.producers), "backlog"]
-        sources += [part.name for part in self.scenario.senders[len(self.scenario.producers) :]]
+        sources = self.scenario.sender_names
         for column in {"source", "origin_source"} & set(table):
             table[column] = pd.Categorical.from_codes(table[column].astype(int), sources)
         table["class"] = pd.Categorical.from_codes(table["class"].astype(int), list(self.scenario.jobs))

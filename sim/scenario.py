@@ -24,7 +24,7 @@ from backwater.components.faults import Fault
 from backwater.components.jobs import Job, check_led, led_to, with_led
 from backwater.components.queue import Queue
 from backwater.components.source import BATCH, Listed
-from backwater.components.trace import Trace
+from backwater.components.trace import Trace, mean_of
 from backwater.components.workers import Workers
 from backwater.contents import digest_of, rules_of, walk
 from backwater.distributions import Law, Linear
@@ -149,6 +149,9 @@ class Scenario(Model):
         check(len(self.senders) < random.SOURCES or not led, "arrivals", len(self.producers), must)
         for index, name in enumerate(self.jobs):
             check(index in sent or name in led, f"jobs.{name}", name, "must be sent by some source")
+        for name in ("backlog", *(["then"] if led else [])):
+            must = "must have another name: rows tell by it what no source sends"
+            check(self.sender_names.count(name) == 1, f"arrivals.{name}", name, must)
         for producer in self.senders:
             client = producer.client
             timeout = client.attempt_timeout
@@ -219,6 +222,12 @@ class Scenario(Model):
     def senders(self) -> tuple[Producer, ...]:
         """The sources, and what sends the jobs that others lead to."""
         return self.producers if self.follow_up is None else (*self.producers, self.follow_up)
+
+    @property
+    def sender_names(self) -> list[str]:
+        """What sends jobs, in the order in which rows number them: the sources, the backlog, what is led to."""
+        sources, more = self.producers, self.senders[len(self.producers) :]
+        return [*(part.name for part in sources), "backlog", *(part.name for part in more)]
 
     def service_law(self, index: int) -> Law:
         """The service time of a class [s]."""
@@ -385,11 +394,3 @@ class Scenario(Model):
     def digest(self) -> str:
         """SHA-256 of what the scenario says, the contents of its files included; 64 hexadecimal digits."""
         return digest_of(self.plain())
-
-
-def mean_of(law: Law, source: AnySource) -> float:
-    """Mean of a law [s or B]; of a trace's columns, over the trace's rows."""
-    if isinstance(law, Linear):
-        assert isinstance(source, Trace)  # a scenario refuses anything else
-        return float(law.of(source.values).mean())
-    return law.average

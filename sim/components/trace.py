@@ -12,6 +12,7 @@ from pydantic import model_validator
 
 from backwater import random
 from backwater.components.source import Array, Listed
+from backwater.distributions import Law, Linear
 from backwater.errors import ScenarioError, check, nearest
 from backwater.jit import allocating
 from backwater.tables import read_columns, read_rows
@@ -168,3 +169,11 @@ def _iso(file: str, texts: list[str]) -> Array:
         raise ScenarioError("time", f"must hold numbers or ISO dates and times in {file}: {error}", texts[0]) from None
     check(not np.isnat(moments).any(), "time", "NaT", f"must hold a date and time in every row of {file}")
     return np.asarray((moments - moments[0]).astype(np.int64) / 1e9)
+
+
+def mean_of(law: Law, source: object) -> float:
+    """Mean of a law [s or B]; of a trace's columns, over the trace's rows."""
+    if isinstance(law, Linear):
+        assert isinstance(source, Trace)  # a scenario refuses anything else
+        return float(law.of(source.values).mean())
+    return law.average

@@ -78,6 +78,7 @@ class System:
 
     def _open(self) -> None:
         """Put down each source's first job, the backlog's too, the faults, and what the staff does."""
+        self._room_for(2 * len(self.world.faults))
         faults.put_down(self.world)
         self._room_for(int(kernel.spare(self.world)))
         staff.put_down(self.world)
