@@ -13,6 +13,7 @@ from backwater.metrics import METRICS
 from backwater.units import human
 
 TOLD = {"rejection_ratio": "503 ratio", "failure_ratio": "jobs that failed", "latency_p99": "p99 latency",
+        "workflow_failure_ratio": "workflows that failed", "workflow_p99": "p99 of whole workflows",
         "spill_ratio": "spilled"}  # fmt: skip
 
 

@@ -104,7 +104,8 @@ def _client(producer: Producer, varied: bool) -> list[str]:
 def _queue(scenario: Scenario) -> list[str]:
     queue, kinds, out = scenario.queue, {fault.kind for fault in scenario.faults}, list[str]()
     out.append("A crash of the queue: what was accepted is never lost by the machine that holds it.")
-    out.append("Other stations: there is one queue before one pool of workers, and nothing downstream.")
+    beyond = "nothing downstream" if scenario.follow_up is None else "what jobs lead to goes through both again"
+    out.append(f"Other stations: there is one queue before one pool of workers, and {beyond}.")
     out.append("The cost of a 503: turning an attempt away takes no worker's time.")
     if queue.memory is None:
         out.append("Memory: what waits takes none that could run out, and nothing is spilled to disk.")

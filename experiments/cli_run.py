@@ -103,7 +103,10 @@ def headline(result: Any) -> str:
     said = f"{refused} of attempts got a 503"
     if result["withheld_ratio"] > 0:
         said = f"{refused} of attempts were turned away ({withheld} unsent, by their own client)"
-    return f"{said} and {failed} of jobs failed."
+    of_workflows = result["workflow_failure_ratio"]
+    if math.isnan(of_workflows):
+        return f"{said} and {failed} of jobs failed."
+    return f"{said}; {failed} of jobs and {human(of_workflows, 'share')} of workflows failed."
 
 
 def _summary(result: Any, whole: bool) -> tuple[Table, int]:

@@ -28,6 +28,8 @@ SHOWN = (
 # And what they are about where one of the systems is a broker.
 BROKERED = ("blocked_p99", "lost_ratio", "redelivery_ratio", "dead_letter_ratio", "unacked_max", "stored_max",
             "unfinished_ratio")  # fmt: skip
+# And where jobs lead to others.
+LED = ("workflow_failure_ratio", "workflow_mean", "workflow_p50", "workflow_p99")
 
 
 class Difference(NamedTuple):
@@ -84,7 +86,7 @@ class Comparison:
     @cached_property
     def moving(self) -> list[str]:
         """The metrics that are not the same number in all systems, 503s and failures in any case."""
-        always = ("rejection_ratio", "failure_ratio")
+        always = ("rejection_ratio", "failure_ratio", "workflow_failure_ratio")
 
         def moves(name: str) -> bool:
             values = [self.estimate(name, at).value for at in range(len(self.names))]
@@ -112,6 +114,7 @@ def compare(
     run = run or Run(**(carried or {}))
     check(run.replications >= 2, "run.replications", run.replications, "must be at least 2 for an interval")
     usual = (*SHOWN, *BROKERED) if any(scenario.broker is not None for scenario, _ in pairs) else SHOWN
+    usual = (*usual, *LED) if any(scenario.follow_up is not None for scenario, _ in pairs) else usual
     wanted = tuple(metrics) if metrics is not None else usual
     for name in wanted:
         word, job_class, window = named(name)

@@ -20,9 +20,12 @@ from backwater.units import human
 # What a team decides by, where it moves in any case.
 DECISIVE = (
     "failure_ratio", "rejection_ratio", "lost_ratio", "dropped_ratio", "dead_letter_ratio", "duplicate_ratio",
-    "redelivery_ratio", "wasted_ratio", "spill_ratio", "unfinished_ratio", "latency_p99", "stored_max",
+    "redelivery_ratio", "wasted_ratio", "spill_ratio", "unfinished_ratio", "latency_p99", "workflow_failure_ratio",
+    "workflow_p99", "stored_max",
 )  # fmt: skip
-TOLD = ("failure_ratio", "lost_ratio", "duplicate_ratio", "latency_p99")  # in words, too
+TOLD = (  # in words, too
+    "failure_ratio", "lost_ratio", "duplicate_ratio", "latency_p99", "workflow_failure_ratio", "workflow_p99",
+)  # fmt: skip
 FAILED = "failure_ratio"  # stands beside whatever else is told
 ALL_THE_SAME = "the same in all systems"
 Found = Mapping[str, Comparison]

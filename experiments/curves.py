@@ -54,6 +54,12 @@ def _scaled(values: Array) -> Array:
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
 
+def leads(sweep: Sweep) -> bool:
+    """Whether workflows ended somewhere in it, served or not."""
+    name = "workflow_failure_ratio"
+    return name in sweep.metrics and bool(np.isfinite(sweep.estimates[name].sel(bound="estimate")).any())
+
+
 def main_axis(sweep: Sweep) -> int:
     """Index of the axis along which figures are drawn: a design, the queue's capacity, or the longest of numbers."""
     if sweep.axes[0].along:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from backwater.experiments.against import Theories, theories, told
-from backwater.experiments.curves import MOST, Curve, around, curves, main_axis, middle, numeric, value
+from backwater.experiments.curves import MOST, Curve, around, curves, leads, main_axis, middle, numeric, value
 from backwater.experiments.experiment import Experiment
 from backwater.experiments.sweep import Sweep
 from backwater.experiments.theory_figures import COLOURS, THEORY, by_theory, simplifications
@@ -91,6 +91,7 @@ def _panels(sweep: Sweep) -> list[tuple[str, str, Callable[[Axes], None]]]:
     panels = [("rejection_ratio", "503 ratio\n(rejected / attempts)", shares),
               ("failure_ratio", "jobs that failed", shares),
               ("latency_p99", "p99 latency\n(jobs served in time)", seconds)]  # fmt: skip
+    panels += [("workflow_p99", "p99 workflow\n(all jobs served)", seconds)] * leads(sweep)
     return panels + [("spill_ratio", "spilled to disk\n(/ accepted)", shares)] * spills
 
 
@@ -252,6 +253,7 @@ def draw_all(sweep: Sweep, series: list[dict[str, Any]], known: Theories) -> lis
     more = len(curves(sweep)) - MOST
     left = f" {more} more curves are in the table." if more > 0 else ""
     left += simplifications(known.values())
+    served = "the latency of those served" + ", that of whole workflows" * leads(sweep)
     if not isinstance(sweep.experiment, Experiment):
         more = len(sweep.metrics) - MOST
         left += f" {more} more metrics are in the table." if more > 0 else ""
@@ -260,13 +262,13 @@ def draw_all(sweep: Sweep, series: list[dict[str, Any]], known: Theories) -> lis
     if along.along:
         few = f" {len(along.along) - FIELDS} more fields are in the table." if len(along.along) > FIELDS else ""
         caption = (
-            "Each point of the design: the 503 ratio, the jobs that fail, the latency of those served, and what is "
+            f"Each point of the design: the 503 ratio, the jobs that fail, {served}, and what is "
             f"spilled, if anything is, against each field; the other fields lie as they fall.{few}{left}"
         )
         out = [("space", caption, space(sweep, known))]
     else:
         caption = (
-            f"What {along.name} does to the 503 ratio, the jobs that fail, the latency of those served, and to what is "
+            f"What {along.name} does to the 503 ratio, the jobs that fail, {served}, and to what is "
             f"spilled, if anything is. Bands are 95 % intervals.{left}"
         )
         out = [("threshold", caption, threshold(sweep, known))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from backwater.experiments.curves import Curve, curves, shown, value
+from backwater.experiments.curves import Curve, curves, leads, shown, value
 from backwater.experiments.document import Part, Table, Text
 from backwater.experiments.experiment import Experiment
 from backwater.experiments.sweep import Sweep
@@ -15,9 +15,11 @@ from backwater.units import human
 COLUMNS = {
     "rejection_ratio": "503 ratio", "failure_ratio": "jobs failed", "attempts_per_job": "attempts per job",
     "wait_mean": "mean wait", "latency_p50": "p50 latency", "latency_p99": "p99 latency", "goodput": "goodput",
+    "workflow_failure_ratio": "workflows failed", "workflow_p50": "p50 workflow", "workflow_p99": "p99 workflow",
     "utilization": "utilization", "wasted_ratio": "wasted work", "queue_max": "longest queue", "spill_ratio": "spilled",
 }  # fmt: skip
-GLANCE = ("rejection_ratio", "failure_ratio", "latency_p99", "goodput", "spill_ratio")
+GLANCE = ("rejection_ratio", "failure_ratio", "latency_p99", "workflow_failure_ratio", "workflow_p99", "goodput",
+          "spill_ratio")  # fmt: skip
 ROWS, GLANCED = 2000, 12  # points, and curves, that a table shows
 CUT = "† more than 1 % of the jobs were unfinished at the end, so the latency is cut off."
 
@@ -40,6 +42,9 @@ def answer(curve: Curve) -> str:
     text += f"of the jobs served in time, 99 % took at most {at('latency_p99')}"
     if curve.estimates("unfinished_ratio")[knee, 0] > CUT_OFF:
         text += " (cut off: many jobs were unfinished at the end)"
+    if leads(curve.sweep):
+        text += f"; {at('workflow_failure_ratio')} of workflows failed, and of the others 99 % took at most "
+        text += at("workflow_p99")
     if curve.estimates("spill_ratio")[knee, 0] > 0:
         text += f", and {at('spill_ratio')} of accepted attempts were spilled to disk"
     return f"{text}."
@@ -97,7 +102,9 @@ def labels(sweep: Sweep, place: tuple[int, ...]) -> list[str]:
 
 
 def _tells(sweep: Sweep, name: str) -> bool:
-    """Whether a column holds anything but zeros; 503s and failures always stand."""
+    """Whether a column holds anything but zeros; 503s and failures always stand, where there are any."""
+    if name.startswith("workflow_"):
+        return leads(sweep)
     always = name in ("rejection_ratio", "failure_ratio")
     return always or bool((sweep.estimates[name].sel(bound="estimate") != 0).any())
 

@@ -21,7 +21,7 @@ from backwater.units import human, parse, units_required
 # What only serving can meet: a plan must ask for one of these, or turning everybody away would be its answer.
 SERVING = {
     *("success_ratio", "on_time_ratio", "goodput", "throughput", "accepted_rate"),  # at least
-    *("failure_ratio", "rejection_ratio", "give_up_ratio"),  # at most
+    *("failure_ratio", "rejection_ratio", "give_up_ratio", "workflow_failure_ratio"),  # at most
 }
 FEW = 30  # events up to which a share's confidence is also that of counting them
 MOST = 3.0  # margin of what is not only met but without a blemish

@@ -11,9 +11,6 @@ from timetables import come, on_both_engines
 import backwater as bw
 from backwater.components.workflow import join_delay
 from backwater.errors import ScenarioError
-from backwater.experiments.theory import theory
-from backwater.napkin import napkin
-from backwater.simulation import check_memory
 
 LEVEL = 0.9999  # each interval misses by chance once in 10,000 times; the seeds are fixed
 ONCE = bw.Bursts(base="0/s", peak="1/s", every="1 h", length="1 s")
@@ -301,47 +298,3 @@ def test_files_hold_what_jobs_lead_to():
     assert [list(jobs)[index] for index in scenario.producers[0].classes] == ["a"]
     assert scenario.settings["jobs.b.then.send.c.value"] == 3
     assert scenario.with_({"notes": {"jobs.b.then.send.c": "counted"}}).notes
-
-
-def test_the_napkin_counts_what_jobs_lead_to():
-    jobs = {"a": bw.Job(service="0 s", then={"send": {"b": 3}}), "b": bw.Job(service="1 s")}
-    own = bw.Client(attempt_timeout="5 s")
-    bursts = bw.Bursts(base="1/s", peak="4/s", every="1 min", length="6 s", client=own)
-    scenario = bw.Scenario(arrivals=bursts, jobs=jobs, workers=bw.Workers(count=10))
-    said = dict(napkin(scenario))
-    # 1.3 jobs a second lead to 3.9; at the peak 4 to 12, whose service takes 1 s each.
-    assert said["load"] == "0.39 from first attempts: 5.2/s, 3.9 workers' work; 1.2 in bursts"
-    assert said["system"] == "G/G/10, fifo"  # not M/G/10: what a job leads to comes together
-    assert said["after a"] == "3 b"
-    assert said["timeouts of arrivals"].startswith("after 5 s")
-    assert said["timeouts of what is led to"] == "none: clients wait as long as it takes"
-
-
-def test_theory_refuses_where_what_is_led_to_has_another_client():
-    jobs = {"a": bw.Job(then="b"), "b": bw.Job()}
-    workers = bw.Workers(service=bw.Exponential(mean="100 ms"))
-    patient = bw.Scenario(arrivals=bw.Poisson(rate="1/s"), jobs=jobs, workers=workers)
-    own = bw.Client(attempt_timeout="50 ms")
-    differ = bw.Scenario(arrivals=bw.Poisson(rate="1/s", client=own), jobs=jobs, workers=workers)
-    assert theory(patient).answers
-    assert not theory(differ).answers
-
-
-def test_a_run_of_so_many_arrivals_holds_all_that_they_lead_to():
-    jobs = {"a": bw.Job(then={"send": {"b": 1000}}), "b": bw.Job()}
-    scenario = bw.Scenario(arrivals=bw.Poisson(rate="1/s"), jobs=jobs, workers=bw.Workers(service="1 s"))
-    assert scenario.jobs_each == 1001
-    # Twenty million jobs for one worker, who does one a second: they do not fit in memory.
-    with pytest.raises(ScenarioError, match="about 20,000,000 jobs would wait"):
-        check_memory(scenario, bw.Run(arrivals=20_000))
-
-
-def test_as_many_sources_as_have_an_address_beside_what_they_lead_to():
-    def scenario(count):
-        sources = {f"s{n}": bw.Poisson(rate="1/s", jobs=("a",)) for n in range(count)}
-        jobs = {"a": bw.Job(then="b"), "b": bw.Job()}
-        return bw.Scenario(arrivals=sources, jobs=jobs, workers=bw.Workers(service="1 ms"))
-
-    assert len(scenario(254).producers) == 254
-    with pytest.raises(ScenarioError, match="arrivals must be fewer than 255 sources where jobs lead to others"):
-        scenario(255)
