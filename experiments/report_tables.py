@@ -53,6 +53,8 @@ def answer(curve: Curve) -> str:
 def at_a_glance(sweep: Sweep) -> Table:
     """Each curve at its ends and its knee; of a design, at the knee alone."""
     names, rows, found = [name for name in GLANCE if _tells(sweep, name)], [], curves(sweep)
+    if leads(sweep):
+        names.remove("goodput")  # of parts of workflows; and a page is only so wide
     axis, held = sweep.axes[found[0].along], any(curve.label for curve in found)
     for curve in found[:GLANCED]:
         ends = {curve.knee} if axis.along else {0, curve.knee, len(axis.values) - 1}

@@ -52,5 +52,6 @@ def walk(part: Model, prefix: str) -> Iterator[tuple[str, Any]]:
             # Named sources stand beside their scale, not in a table of their own.
             yield from ((path.replace(".sources.", ".", 1), given) for path, given in walk(value, f"{prefix}{name}."))
         for key, inner in named.items():
-            yield f"{prefix}{name}.{key}", None
-            yield from walk(inner, f"{prefix}{name}.{key}.")
+            whole = shown[name][key]  # a plain number of jobs is a value, all else a part
+            yield f"{prefix}{name}.{key}", None if isinstance(whole, dict) else whole
+            yield from walk(inner, f"{prefix}{name}.{key}.") if isinstance(whole, dict) else ()

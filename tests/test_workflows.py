@@ -296,5 +296,5 @@ def test_files_hold_what_jobs_lead_to():
     assert scenario.with_({"jobs.b.then.send.c": 40}).jobs["b"].then.means["c"] == 40
     # A source that names no classes sends those that no other leads to.
     assert [list(jobs)[index] for index in scenario.producers[0].classes] == ["a"]
-    assert scenario.settings["jobs.b.then.send.c.value"] == 3
+    assert [scenario.settings[f"jobs.b.then.send.{path}"] for path in ("c", "d", "d.high")] == [3, None, 4]
     assert scenario.with_({"notes": {"jobs.b.then.send.c": "counted"}}).notes
