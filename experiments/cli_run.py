@@ -112,11 +112,14 @@ def headline(result: Any) -> str:
 def _summary(result: Any, whole: bool) -> tuple[Table, int]:
     """The table, and how many metrics it leaves out."""
     from backwater.experiments.concern import concerns
-    from backwater.metrics import CUT_OFF, METRICS
+    from backwater.metrics import CUT_OFF, METRICS, unfinished
     from backwater.units import human
 
-    cut = result["unfinished_ratio"] > CUT_OFF
-    note = f"† cut off: {human(result['unfinished_ratio'], 'share')} of the jobs were still alive at the end"
+    shares = {name: result[name] for name in ("unfinished_ratio", "workflow_unfinished_ratio")}
+    cut = {name for name, share in shares.items() if share > CUT_OFF}
+    still = {"unfinished_ratio": "jobs were still alive", "workflow_unfinished_ratio": "workflows were not over"}
+    note = "† cut off: " + " and ".join(f"{human(shares[name], 'share')} of the {still[name]}" for name in shares if
+                                        name in cut) + " at the end"  # fmt: skip
     table = Table("metric", "class", "window", "estimate", "95 % interval", box=None, pad_edge=False,
                   caption=note if cut else None, caption_justify="left")  # fmt: skip
     table.columns[3].justify = table.columns[4].justify = "right"
@@ -129,7 +132,7 @@ def _summary(result: Any, whole: bool) -> tuple[Table, int]:
             left.add(name)
             continue
         interval = "" if math.isnan(found.low) else f"{human(found.low, kind)} .. {human(found.high, kind)}"
-        mark = " †" if cut and kind == "time" else ""
+        mark = " †" if kind == "time" and unfinished(name) in cut else ""
         table.add_row(name, job_class, window, human(found.value, kind) + mark, interval)
     return table, len(left)
 

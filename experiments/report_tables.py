@@ -9,7 +9,7 @@ from backwater.experiments.curves import Curve, curves, leads, shown, value
 from backwater.experiments.document import Part, Table, Text
 from backwater.experiments.experiment import Experiment
 from backwater.experiments.sweep import Sweep
-from backwater.metrics import CUT_OFF, METRICS
+from backwater.metrics import CUT_OFF, METRICS, unfinished
 from backwater.units import human
 
 COLUMNS = {
@@ -22,6 +22,7 @@ GLANCE = ("rejection_ratio", "failure_ratio", "latency_p99", "workflow_failure_r
           "spill_ratio")  # fmt: skip
 ROWS, GLANCED = 2000, 12  # points, and curves, that a table shows
 CUT = "† more than 1 % of the jobs were unfinished at the end, so the latency is cut off."
+CUT_OF_WORKFLOWS = "† more than 1 % of the jobs, or of the workflows, were unfinished at the end, so it is cut off."
 
 
 def answer(curve: Curve) -> str:
@@ -45,6 +46,8 @@ def answer(curve: Curve) -> str:
     if leads(curve.sweep):
         text += f"; {at('workflow_failure_ratio')} of workflows failed, and of the others 99 % took at most "
         text += at("workflow_p99")
+        if curve.estimates("workflow_unfinished_ratio")[knee, 0] > CUT_OFF:
+            text += " (cut off: many workflows were unfinished at the end)"
     if curve.estimates("spill_ratio")[knee, 0] > 0:
         text += f", and {at('spill_ratio')} of accepted attempts were spilled to disk"
     return f"{text}."
@@ -65,7 +68,7 @@ def at_a_glance(sweep: Sweep) -> Table:
             rows.append((*told, *(_cell(sweep, place, "all", name) for name in names)))
     more = f"; {len(found) - GLANCED:,} more curves are among all points" if len(found) > GLANCED else ""
     head = (axis.name, *(["with"] if held else []), *(COLUMNS[name] for name in names))
-    cut = f". {CUT}" if any("†" in cell for row in rows for cell in row) else ""
+    cut = f". {_cut(sweep)}" if any("†" in cell for row in rows for cell in row) else ""
     caption = f"The ends and the knee of each curve, ± half of the 95 % interval{more}{cut}"
     return Table(caption, head, tuple(rows), right=tuple(range(len(head) - len(names), len(head))))
 
@@ -85,7 +88,7 @@ def points(sweep: Sweep) -> tuple[Part, ...]:
     ]  # fmt: skip
     note = "± is half of the 95 % interval."
     if isinstance(sweep.experiment, Experiment):
-        note += f" Latencies are those of jobs served in time; failed jobs have none. {CUT}"
+        note += f" Latencies are those of jobs served in time; failed jobs have none. {_cut(sweep)}"
     if len(every) > ROWS:
         note += f" {len(every) - ROWS:,} more points are in the sweep's data."
     columns = (*head, *(titles[name] for name in names))
@@ -103,6 +106,10 @@ def labels(sweep: Sweep, place: tuple[int, ...]) -> list[str]:
     return told + [cases[place[len(sweep.axes)]]] * (len(cases) > 1)
 
 
+def _cut(sweep: Sweep) -> str:
+    return CUT_OF_WORKFLOWS if leads(sweep) else CUT
+
+
 def _tells(sweep: Sweep, name: str) -> bool:
     """Whether a column holds anything but zeros; 503s and failures always stand, where there are any."""
     if name.startswith("workflow_"):
@@ -117,6 +124,6 @@ def _cell(sweep: Sweep, place: tuple[Any, ...], window: str, name: str) -> str:
     if math.isnan(estimate):
         return "n/a"
     kind = METRICS[name].dimension if isinstance(sweep.experiment, Experiment) else ""
-    cut = "†" if kind == "time" and cell.estimate("unfinished_ratio", window=window).value > CUT_OFF else ""
+    cut = "†" if kind == "time" and cell.estimate(unfinished(name), window=window).value > CUT_OFF else ""
     half = "" if math.isnan(low) or high == low else f" ± {human((high - low) / 2, kind)}"
     return f"{human(estimate, kind)}{half}{cut}"

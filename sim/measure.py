@@ -18,7 +18,18 @@ import numpy.typing as npt
 
 from backwater import outcome as o
 from backwater.jit import compiled, compiled_in, inlined, inner
-from backwater.outcome import BINS, COUNTERS, FIRST_OCTAVE, GAUGES, LATENCIES, MAIN, OCTAVES, SUB
+from backwater.outcome import (
+    BINS,
+    COUNTERS,
+    FIRST_OCTAVE,
+    GAUGES,
+    LATENCIES,
+    MAIN,
+    NOT_OVER,
+    OCTAVES,
+    ONE_FAILED,
+    SUB,
+)
 from backwater.pointers import by_pointer
 
 Array = npt.NDArray[np.float64]
@@ -356,27 +367,31 @@ def fold_jobs(books, rows):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _workflow_over(books, first, failed, ended, at):  # type: ignore[no-untyped-def]
-    """A workflow that has ended, in a cell to which it belongs."""
+def _workflow_over(books, first, outcome, ended, at):  # type: ignore[no-untyped-def]
+    """A workflow that has ended, or remains at the end, in a cell to which it belongs."""
     cell = books.cells[at]
+    if outcome == NOT_OVER:
+        cell.workflows_unfinished += 1
+        return
     cell.workflows += 1
-    cell.workflows_failed += failed
-    if not failed and at >= MAIN * books.places:
+    if outcome == ONE_FAILED:
+        cell.workflows_failed += 1
+    elif at >= MAIN * books.places:
         _note(books, at, OF_WORKFLOW, ended - first.arrived)
 
 
 @inner
-def fold_workflow(books, first, failed, ended):  # type: ignore[no-untyped-def]
-    """Fold a workflow that has ended: of its first job, a record with the fields that these functions name."""
+def fold_workflow(books, first, outcome, ended):  # type: ignore[no-untyped-def]
+    """Fold a workflow that has ended, or remains: of its first job, a record with the fields that these functions name."""
     c = _place(books, first)
-    _workflow_over(books, first, failed, ended, MAIN * books.places + c if ended >= books.ends[MAIN, 0] else c)
+    _workflow_over(books, first, outcome, ended, MAIN * books.places + c if ended >= books.ends[MAIN, 0] else c)
     for view in range(MAIN + 1, books.ends.shape[0]):
         if books.ends[view, 0] <= first.arrived < books.ends[view, 1]:
-            _workflow_over(books, first, failed, ended, view * books.places + c)
+            _workflow_over(books, first, outcome, ended, view * books.places + c)
 
 
 @compiled
 def fold_workflows(books, rows):  # type: ignore[no-untyped-def]
     """Fold WORKFLOW_ROW records."""
     for n in range(len(rows)):
-        fold_workflow(books, rows[n], rows[n].failed, rows[n].ended)
+        fold_workflow(books, rows[n], rows[n].outcome, rows[n].ended)

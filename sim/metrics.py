@@ -239,6 +239,9 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in [
     *_latency("workflow", "arrival of a job that leads to others until all that it led to has been served"),
     _counts("workflow_failure_ratio", "workflows in which a job was never served / workflows that ended",
             "workflows_failed", "workflows"),
+    _ratio("workflow_unfinished_ratio", "share", "workflows that were not over at the end / those and the ended ones",
+           lambda cells: (cells.count("workflows_unfinished"),
+                          cells.count("workflows") + cells.count("workflows_unfinished"))),
     *_gauge("memory", "bytes waiting in memory", o.MEMORY, "size"),
     *_gauge("disk", "bytes waiting on disk", o.DISK, "size"),
     _counts("spill_ratio", "spilled attempts / accepted attempts", "spilled", "accepted"),
@@ -253,6 +256,11 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in [
 ]}  # fmt: skip
 # Of the run as a whole: not given again for classes and named windows.
 WHOLE_RUN = {"drain_time"}
+
+
+def unfinished(name: str) -> str:
+    """The metric that tells whether a latency is cut off: of its jobs or workflows, how many remain at the end."""
+    return "workflow_unfinished_ratio" if name.startswith("workflow_") else "unfinished_ratio"
 
 
 def metric(name: str) -> Metric:

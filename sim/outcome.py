@@ -65,9 +65,11 @@ JOB = (
 WORKFLOW = (
     Column("class", "", "class of the job with which it began"),
     Column("arrived", "s", "when that job arrived"),
-    Column("ended", "s", "when all that it led to had been served, or had ended without"),
-    Column("failed", "", "1 if one was never served"),
+    Column("ended", "s", "when all that it led to had been served, or had ended without; or the run"),
+    Column("outcome", "", "see WORKFLOW_OUTCOMES"),
 )
+WORKFLOW_OUTCOMES = ("served", "failed", "unfinished")
+ALL_SERVED, ONE_FAILED, NOT_OVER = range(len(WORKFLOW_OUTCOMES))
 #: What happened that no row of an attempt or a job tells.
 NOTE = (
     Column("time", "s", "when it happened"),
@@ -112,7 +114,7 @@ COUNTERS = (
     "waited", "memory_time", "held_time", "awaited",
     "arrived", "unfinished", "resolved", "completed", "gave_up", "dropped", "lost", "dead_lettered",
     "job_attempts", "on_time", "due", "alive_time", "outside_time",
-    "redelivered", "prefetched_time", "workflows", "workflows_failed",
+    "redelivered", "prefetched_time", "workflows", "workflows_failed", "workflows_unfinished",
 )  # fmt: skip
 COUNTER = {name: index for index, name in enumerate(COUNTERS)}
 LATENCIES = ("wait", "sojourn", "latency", "blocked", "workflow")

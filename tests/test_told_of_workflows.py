@@ -105,6 +105,7 @@ def swept() -> bw.Sweep:
 
 def test_a_report_tells_of_workflows_where_there_are_some(swept):
     assert "of workflows failed, and of the others 99 % took at most" in answer(curves(swept)[0])
+    assert answer(curves(swept)[0]).endswith(" (cut off: many workflows were unfinished at the end).")
     assert {"workflows failed", "p99 workflow"} <= set(at_a_glance(swept).head)
     assert "p99 workflow\n(all jobs served)" in [axis.get_ylabel() for axis in threshold(swept).axes]
     alone = bw.Scenario(arrivals=bw.Poisson(rate="2/s"), workers=SERVERS)

@@ -149,6 +149,14 @@ def test_workflows_belong_to_the_window_in_which_they_end_or_began(engine, tmp_p
     assert result.cells("part", "all").count("workflows").tolist() == [0]
 
 
+@on_both_engines
+def test_workflows_that_are_not_over_at_the_end_are_told(engine, tmp_path):
+    # They take nine seconds; at 20 the first is over, the second has sent its parts, the third is not yet served.
+    result = lead(engine, tmp_path, chord(3), [0, 12, 19], horizon="20 s")
+    assert result["workflow_unfinished_ratio"] == pytest.approx(2 / 3, rel=1e-12)
+    assert (result["workflow_mean"], result["workflow_failure_ratio"]) == (pytest.approx(9, rel=1e-12), 0)
+
+
 def test_looks_come_after_the_parts_were_sent_and_not_before_they_are_done():
     assert [join_delay(2.0, 4.0, now) for now in (2.0, 3.0, 6.0, 6.5)] == [4.0, 3.0, 0.0, 3.5]
     assert join_delay(2.0, 0.0, 7.0) == 0.0

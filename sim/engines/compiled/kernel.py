@@ -25,6 +25,7 @@ from backwater.engines.compiled import (
     staff,
     timeouts,
     workers,
+    workflow,
 )
 from backwater.engines.compiled.world import DROPPED as VANISHED
 from backwater.engines.compiled.world import FREE, IN_CALENDAR, NONE, PAUSES, READING, SERVING
@@ -335,3 +336,4 @@ def leave(world, attempts, jobs):  # type: ignore[no-untyped-def]
         ledger.close(world, slot, result, attempt.ended if vanished else state.now)
     for slot in jobs:
         ledger.leave(world, slot)
+    workflow.leave(world)

@@ -12,6 +12,7 @@ from backwater.engines.compiled import calendar
 from backwater.engines.compiled.world import GROUP, LED, NONE, Array, Records
 from backwater.jit import inner
 from backwater.measure import alone, fold_workflow
+from backwater.outcome import ALL_SERVED, NOT_OVER, ONE_FAILED
 from backwater.quantile import quantile
 from backwater.scenario import Scenario
 
@@ -182,7 +183,7 @@ def _over(world, group):  # type: ignore[no-untyped-def]
             _send(world, group, 1, join_delay(its.began, its.join_every, state.now))
             return
         if its.first:
-            fold_workflow(world.books, its, its.failed, state.now)
+            fold_workflow(world.books, its, ONE_FAILED if its.failed else ALL_SERVED, state.now)
         above, failed = its.above, its.failed
         its.above = state.free_group
         state.free_group = group
@@ -191,3 +192,12 @@ def _over(world, group):  # type: ignore[no-untyped-def]
         if group != NONE:
             world.groups[group].left -= 1
             world.groups[group].failed |= failed
+
+
+@inner
+def leave(world):  # type: ignore[no-untyped-def]
+    """The run ends, and these workflows are not over."""
+    for group in range(len(world.groups)):
+        its = world.groups[group]
+        if its.first and its.left > 0:
+            fold_workflow(world.books, its, NOT_OVER, world.state[0].now)

@@ -28,6 +28,9 @@ class Workflows(Protocol):
     def ended(self, job: LiveJob) -> None:
         """A job has ended."""
 
+    def leave(self) -> None:
+        """The run ends."""
+
 
 class Ledger:
     """Buffers rows and changes and hands them to a ``Fold`` in chunks, or drops them where there is none.
@@ -58,9 +61,9 @@ class Ledger:
         if self.workflows is not None:
             self.workflows.served(job)
 
-    def workflow(self, first: LiveJob, *, failed: bool) -> None:
-        """A workflow has ended, now."""
-        self._workflows.extend((first.job_class, first.arrived, self.env.now, failed))
+    def workflow(self, first: LiveJob, outcome: int) -> None:
+        """A workflow has ended, now, or remains at the end of the run."""
+        self._workflows.extend((first.job_class, first.arrived, self.env.now, outcome))
 
     def end(self, job: LiveJob, outcome: int) -> None:
         """A job's client is done with it, now."""
@@ -103,6 +106,11 @@ class Ledger:
         """Write down what no row tells: of a job's attempt, or of the staff."""
         source, of, number = (-1, -1, number) if job is None else (job.source, job.number, job.attempts)
         self._notes.extend((self.env.now, what, source, of, number, before))
+
+    def close_workflows(self) -> None:
+        """The run ends, and so do the workflows that are still under way."""
+        if self.workflows is not None:
+            self.workflows.leave()
 
     def flush(self) -> None:
         """Fold what is held."""

@@ -114,6 +114,7 @@ class System:
             self.ledger.close(attempt)
         for job in sorted(self.ledger.alive, key=lambda job: (job.source, job.number)):
             self.ledger.leave(job)
+        self.ledger.close_workflows()
         self.ledger.flush()
         return self.ledger.fold.close(self.env.now)  # type: ignore[union-attr]
 

@@ -15,6 +15,7 @@ from backwater.engines.reference.clock import After
 from backwater.engines.reference.jobs import Group, LiveJob
 from backwater.engines.reference.ledger import Ledger
 from backwater.engines.reference.producer import Jobs
+from backwater.outcome import ALL_SERVED, NOT_OVER, ONE_FAILED
 
 
 class Workflows:
@@ -31,12 +32,14 @@ class Workflows:
         self.ledger: Ledger = client.ledger
         self.ledger.workflows = self
         self.number = 0
+        self.under_way: dict[Group, None] = {}  # workflows, in the order in which they began
 
     def begin(self, job: LiveJob) -> None:
         """A job arrives, now: its workflow begins if it is a source's and leads to others."""
         if job.part.then is not None and job.source != self.jobs.index:
             job.group = Group(None, job.origin, self.env.now, first=job)
             job.group.left = 1
+            self.under_way[job.group] = None
 
     def served(self, job: LiveJob) -> None:
         """A service of a job has completed, now: what it leads to is sent, each time that it is."""
@@ -51,6 +54,12 @@ class Workflows:
         group, job.group = job.group, None
         if group is not None:
             self._leave(group, failed=True)
+
+    def leave(self) -> None:
+        """The run ends, and these workflows are not over."""
+        for group in self.under_way:
+            assert group.first is not None
+            self.ledger.workflow(group.first, NOT_OVER)
 
     def _lead_on(self, job: LiveJob, then: Then, group: Group) -> None:
         sends = []
@@ -96,7 +105,8 @@ class Workflows:
                 self._send(group, joins, delay)
                 return
             if group.first is not None:
-                self.ledger.workflow(group.first, failed=group.failed)
+                del self.under_way[group]
+                self.ledger.workflow(group.first, ONE_FAILED if group.failed else ALL_SERVED)
             above = group.above
             if above is not None:
                 above.left -= 1
