@@ -26,7 +26,7 @@ DECISIVE = (
 TOLD = (  # in words, too
     "failure_ratio", "lost_ratio", "duplicate_ratio", "latency_p99", "workflow_failure_ratio", "workflow_p99",
 )  # fmt: skip
-FAILED = "failure_ratio"  # stands beside whatever else is told
+FAILED = "failure_ratio", "workflow_failure_ratio"  # stand beside whatever else is told
 ALL_THE_SAME = "the same in all systems"
 Found = Mapping[str, Comparison]
 
@@ -36,7 +36,7 @@ def decisive(found: Found) -> list[str]:
     one = next(iter(found.values()))
     moving = {name for comparison in found.values() for name in one.metrics if differs(comparison, name)}
     own = [name for name in one.metrics if name not in METRICS]  # asked for by name: of a class, a window, a limit
-    return [name for name in (*DECISIVE, *own) if name in one.metrics and (name in moving or name == FAILED)]
+    return [name for name in (*DECISIVE, *own) if name in one.metrics and (name in moving or name in FAILED)]
 
 
 def differs(found: Comparison, name: str) -> bool:
@@ -99,7 +99,7 @@ def _answer(found: Found, case: str, names: list[str]) -> list[Part]:
     """What stands about a case."""
     comparison = found[case]
     said = Points(tuple(spread(comparison, name) for name in names if name in TOLD or name not in METRICS))
-    numbers = table(case, comparison, [name for name in names if name == FAILED or differs(comparison, name)])
+    numbers = table(case, comparison, [name for name in names if name in FAILED or differs(comparison, name)])
     return [Text(f"In case {case}:", strong=True), said, numbers] if len(found) > 1 else [said, numbers]
 
 

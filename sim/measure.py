@@ -382,7 +382,7 @@ def _workflow_over(books, first, outcome, ended, at):  # type: ignore[no-untyped
 
 @inner
 def fold_workflow(books, first, outcome, ended):  # type: ignore[no-untyped-def]
-    """Fold a workflow that has ended, or remains: of its first job, a record with the fields that these functions name."""
+    """Fold a workflow that has ended, or remains: of its first job, a record with the fields that are named here."""
     c = _place(books, first)
     _workflow_over(books, first, outcome, ended, MAIN * books.places + c if ended >= books.ends[MAIN, 0] else c)
     for view in range(MAIN + 1, books.ends.shape[0]):

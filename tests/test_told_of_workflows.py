@@ -119,6 +119,9 @@ def test_a_comparison_and_a_run_tell_of_workflows_where_there_are_some(swept):
     found = bw.compare(scenario, scenario.with_({"jobs.first.then.send.part": 4}), names=["one", "four"], run=run)
     assert {"workflow_failure_ratio", "workflow_p99"} <= set(found.moving)
     assert {"workflow_failure_ratio", "workflow_p99"} <= set(decisive({"as is": found}))
+    endless = [scenario.with_({"queue.capacity": None, "workers.count": count}) for count in (20, 30)]
+    found = bw.compare(*endless, names=["less", "more"], run=run)
+    assert "workflow_failure_ratio" in decisive({"as is": found})  # 0 % in both
     assert headline(found.results[1]).endswith("of workflows failed.")
     alone = bw.simulate(bw.Scenario(arrivals=bw.Poisson(rate="2/s"), workers=SERVERS), run)
     assert headline(alone).endswith("of jobs failed.")
