@@ -167,9 +167,11 @@ def live_jobs(engine: str) -> int:
 
 
 def check_end(scenario: Scenario, run: Run) -> None:
-    """Refuse a run that may never end: no more jobs come, but workers come and go for ever."""
-    endless = scenario.workers.never_ends and all(part.source.may_end for part in scenario.producers)
-    check(run.horizon is not None or not endless, "run.horizon", None, "must be given: workers come and go for ever")
+    """Refuse a run that may never end: no more jobs come, or producers wait, but workers come and go for ever."""
+    waits = scenario.queue.overflow == "block"
+    endless = scenario.workers.never_ends and (waits or all(part.source.may_end for part in scenario.producers))
+    must = "must be given: workers come and go for ever" + (", and producers may wait for good" if waits else "")
+    check(run.horizon is not None or not endless, "run.horizon", None, must)
 
 
 def check_memory(scenario: Scenario, run: Run, engine: str = "compiled") -> None:

@@ -209,6 +209,12 @@ def test_a_run_that_might_never_end_is_refused(tmp_path):
     with pytest.raises(bw.ScenarioError, match=r"run.horizon must be given: workers come and go for ever"):
         bw.simulate(scenario, arrivals=5)
     assert bw.simulate(scenario, horizon="10 s", replications=1)["throughput"] == 0.2
+    # Begun anew for ever, a service of 2 s keeps everybody outside who fails each second.
+    stuck = {"service": "2 s", "failures": {"up": "1 s", "repair": "1 s", "in_hand": "restart"}}
+    scenario = bw.Scenario(arrivals=bw.Poisson(rate=1), queue={"capacity": 1, "overflow": "block"}, workers=stuck)
+    with pytest.raises(bw.ScenarioError, match="workers come and go for ever, and producers may wait for good"):
+        bw.simulate(scenario, arrivals=5)
+    assert bw.simulate(scenario, horizon="100 s", replications=1)["throughput"] == 0
 
 
 def test_the_load_is_that_of_those_who_can_work():
