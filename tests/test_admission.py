@@ -49,6 +49,14 @@ class TestRed:
             assert self.asked(memory, edge * (1 + 1e-9), 10)
         assert not self.asked(memory, 1 - 1e-9, 10)
 
+    def test_an_average_below_low_begins_the_count_anew(self):
+        memory = self.PART.memory(1)
+        for waiting in (10, 10, 10, 4):
+            assert self.asked(memory, 1 - 1e-9, waiting)
+        # 1/10 again, not 1/7.
+        assert not self.asked(memory.copy(), 0.1 - 1e-9, 10)
+        assert self.asked(memory, 0.1 + 1e-9, 10)
+
     def test_below_low_all_are_let_in_and_from_high_none(self):
         memory = self.PART.memory(1)
         assert self.asked(memory, 1e-12, 4.9)
@@ -95,6 +103,32 @@ class TestCoDel:
         # at 501, within 16 intervals, with the count at 5 - 1 = 4: then after 100 / sqrt(4) = 50, + 100 / sqrt(5) =
         # 44.7, + 100 / sqrt(6) = 40.8, + 100 / sqrt(7) = 37.8.
         assert dropped == [100, 200, 271, 329, 379, 501, 551, 596, 637, 675]
+
+    @pytest.mark.parametrize(("until", "dropped"), [(1900, [2001, 2051, 2096, 2137]), (1951, [2052, 2152])])
+    def test_it_begins_anew_sixteen_intervals_after_the_drop_that_was_next(self, until, dropped):
+        # As above, but waits stay short until then; at 400 the next drop was due at 379 + 100 / sqrt(5), 423.3 or so.
+        memory, seen = self.PART.memory(1), []
+        now = 0
+        while now < 2160:
+            if self.taken(memory, now, 2 if 400 <= now <= until else 50):
+                now += 1
+            else:
+                seen.append(now)
+        assert [when for when in seen if when > 400] == dropped
+
+    def test_a_worker_that_finds_nobody_ends_it(self):
+        # At 300 nobody waits: waits must be long for another interval; of 3 drops 1 was there before, so the count is
+        # 2, and the next one comes after 100 / sqrt(2).
+        memory, dropped = self.PART.memory(1), []
+        now = 0
+        while now < 480:
+            if now == 300:
+                admission.finds_nobody(self.PART.params, memory)
+            if self.taken(memory, now, 50):
+                now += 1
+            else:
+                dropped.append(now)
+        assert dropped == [100, 200, 271, 400, 471]
 
     def test_it_does_not_empty_the_queue(self):
         memory = self.PART.memory(1)
