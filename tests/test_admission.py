@@ -230,6 +230,19 @@ class TestLimits:
         assert self.follow(big, steps) == [120, 132, 132, 130]  # 5.08, so 6; 22 wait
 
 
+def test_a_window_of_dagor_ends_after_so_many_attempts():
+    # One each at the places 10, 50 and 100 of one level, and all of them wait for too long: half of three at most.
+    part = bw.Dagor(target="20 ms", window="1 h", requests=3, alpha=0.5)
+    memory = part.memory(1)
+
+    def asked(place):
+        return bool(admission.admits(part.params, memory, 1.0, (place + 0.5) / 128, 0, 0, 0))
+
+    assert [asked(place) for place in (10, 50, 100)] == [True] * 3
+    admission.keeps(part.params, memory, 1.0, 0.5, math.inf, 0)
+    assert [asked(place) for place in (100, 50, 49)] == [False, False, True]
+
+
 def test_dagor_lets_in_fewer_from_the_last_priorities_on_and_more_by_and_by():
     # Two levels of 128 users. Each second one comes at each of the places 78 to 177: the first fifty have priority 0.
     part = bw.Dagor(target="20 ms", window="1 s", alpha=0.05, beta=0.02)

@@ -191,3 +191,33 @@ def test_an_answer_from_before_the_breaker_opened_decides_nothing():
     assert not breaker.breaker_lets(params, memory, 1.5)
     breaker.breaker_hears(params, memory, 1.6, True, probe)
     assert breaker.breaker_lets(params, memory, 1.7)
+
+
+def heard(part, *answers):
+    """A breaker's memory after these answers, one each tenth of a second, each let go."""
+    memory = part.memory
+    for n, ok in enumerate(answers):
+        assert breaker.breaker_lets(part.params, memory, 0.1 * n)
+        breaker.breaker_hears(part.params, memory, 0.1 * n, ok, memory[breaker.CHANGES])
+    return memory
+
+
+def test_only_a_failure_opens_a_breaker():
+    part = bw.Breaker(share=0.5, min_attempts=2, window="10 s", open_for="1 s")
+    memory = heard(part, False, True)  # half of two have failed, but the last one has not
+    assert breaker.breaker_lets(part.params, memory, 0.3)
+    breaker.breaker_hears(part.params, memory, 0.3, False, memory[breaker.CHANGES])
+    assert not breaker.breaker_lets(part.params, memory, 0.4)
+
+
+def test_all_probes_must_come_back_well_before_a_breaker_closes():
+    part = bw.Breaker(share=0.5, min_attempts=2, window="10 s", open_for="1 s", probes=2)
+    params, memory = part.params, heard(part, False, False)
+    assert breaker.breaker_lets(params, memory, 1.2)
+    breaker.breaker_hears(params, memory, 1.3, True, memory[breaker.CHANGES])
+    assert [bool(breaker.breaker_lets(params, memory, 1.4)) for _ in range(2)] == [True, False]
+    breaker.breaker_hears(params, memory, 1.5, True, memory[breaker.CHANGES])
+    assert breaker.breaker_lets(params, memory, 1.6)
+    # What failed before it opened is forgotten: one failure is too few again.
+    breaker.breaker_hears(params, memory, 1.7, False, memory[breaker.CHANGES])
+    assert breaker.breaker_lets(params, memory, 1.8)
