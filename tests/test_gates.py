@@ -8,7 +8,7 @@ from scipy.stats import binom
 from test_timelines import trace_of
 
 import backwater as bw
-from backwater.components import breaker
+from backwater.components import breaker, budget
 from backwater.statistics import mean
 
 FAILING = [{"kind": "errors", "share": 1.0}]
@@ -221,3 +221,17 @@ def test_all_probes_must_come_back_well_before_a_breaker_closes():
     # What failed before it opened is forgotten: one failure is too few again.
     breaker.breaker_hears(params, memory, 1.7, False, memory[breaker.CHANGES])
     assert breaker.breaker_lets(params, memory, 1.8)
+
+
+def test_tokens_are_bounded_and_some_may_be_kept_back():
+    part = bw.TokenBucket(capacity=4, per_request=1, cost=1.5, reserve=2, per_success=0.5, refund=True)
+    params, memory = part.params, part.memory
+    for _ in range(5):
+        budget.job_sent(params, memory, 1.0)  # there are no more than four
+    assert [budget.pay(params, memory, 1.0, budget.ERROR) for _ in range(2)] == [1.5e6, -1]  # 1 would be left of 2
+    seen = []
+    for ok, paid in ((True, 0.0), (False, 1.5e6), (True, 1e6), (True, 1.5e6)):
+        budget.hear(params, memory, ok, paid)
+        seen.append(memory[0] / 1e6)
+    # A success puts back half a token, or what its retry cost, a failure none; there are no more than four.
+    assert seen == [3, 3, 4, 4]
