@@ -107,7 +107,7 @@ def _layer(retry: Retry | None, budget: Budget | None) -> _Cost:
         return _Cost(1 + budget.share, budget.min_rate, "", budget.min_rate == 0)
     if isinstance(budget, TokenBucket) and not budget.refund:
         others = [cost for cost in (budget.timeout_cost, budget.rejection_cost) if cost is not None]
-        back = (budget.per_request + budget.per_success) / min(budget.cost, *others)
+        back = (budget.per_request + budget.per_success) / min([budget.cost, *others])
         if 1 + back < attempts:
             return _Cost(1 + back, 0.0, "", budget.per_success == 0 and not others)
     return _Cost(attempts, 0.0, "", budget is None or isinstance(budget, (Ratio, TokenBucket)))

@@ -121,7 +121,8 @@ def test_a_file_that_could_be_misread_is_refused(tmp_path, content, line):
 def test_empty_bins_that_are_left_out_change_no_bit():
     """Estimates are made of the bins with anything in them; a constant's heap has empty neighbours."""
     for service in (bw.Exponential(mean="100 ms"), bw.Constant(value="100 ms")):
-        scenario = bw.Scenario(arrivals=bw.Poisson(rate="8/s"), workers=bw.Workers(service=service))
+        jobs = {"job": bw.Job(then="next"), "next": bw.Job()}
+        scenario = bw.Scenario(arrivals=bw.Poisson(rate="4/s"), workers=bw.Workers(service=service), jobs=jobs)
         cells = bw.simulate(scenario, horizon="60 s", replications=4).cells()
         for index, name in enumerate(LATENCIES):
             for word, q in QUANTILES.items():
