@@ -49,6 +49,7 @@ from backwater.rules import FRAME
 
 # What a client learns when its patience ends, with an attempt or with the job, or when it was not let go.
 TIMED_OUT, EXPIRED, WITHHELD = -2, -3, -4
+COMES = -6  # an attempt comes to the queue
 POLICY = rules.HEAD + rules.STEPS  # numbers of a retry policy
 
 
@@ -79,16 +80,10 @@ def _send_in_turn(world, slot):  # type: ignore[no-untyped-def]
 def _send(world, slot):  # type: ignore[no-untyped-def]
     plan, state, job = world.plan[0], world.state[0], world.jobs[slot]
     job.attempts += 1
-    if not plan.once:
-        job.demand = producer.draw_demand(world, job)
-    if world.senders[job.source].gated and job.hedges == 0 and not gates.let(world, job):
-        ledger.reject(world, job, 1)
-        return WITHHELD
-    if plan.broker:
-        return publish.send(world, slot)
-    if plan.admission != NONE and not door.admits(world, job):
-        ledger.reject(world, job, 0)
-        return REJECTED
+    if plan.asks:
+        result = _ask(world, slot)
+        if result != COMES:
+            return result
     if state.idle > 0 and state.waiting + 1 >= plan.least:
         if plan.admission != NONE:
             door.at_once(world)
@@ -112,13 +107,44 @@ def _send(world, slot):  # type: ignore[no-untyped-def]
     return NONE
 
 
+@inner
+def _ask(world, slot):  # type: ignore[no-untyped-def]
+    """What decides before an attempt comes to the queue. Returns COMES, or as ``_send``."""
+    plan, job = world.plan[0], world.jobs[slot]
+    if not plan.once:
+        job.demand = producer.draw_demand(world, job)
+    if world.senders[job.source].gated and job.hedges == 0 and not gates.let(world, job):
+        ledger.reject(world, job, 1)
+        return WITHHELD
+    if plan.broker:
+        return publish.send(world, slot)
+    if plan.admission != NONE and not door.admits(world, job):
+        ledger.reject(world, job, 0)
+        return REJECTED
+    return COMES
+
+
 @inlined
 def learn(world, slot, result, polled):  # type: ignore[no-untyped-def]
     """A client learns what came of its attempt, and goes on; one that polls only once it has ``polled``."""
+    job = world.jobs[slot]
+    sender = world.senders[job.source]
+    if (result != COMPLETED or not sender.simple) and _goes_on(world, slot, result, polled):
+        return
+    timeouts.unlimit(world, job)
+    blocked = job.released != job.released
+    ledger.end(world, slot, _outcome(result))
+    if blocked and sender.clients:
+        producer.think(world, job.source, job.row, job.number, 0)
+
+
+@inlined
+def _goes_on(world, slot, result, polled):  # type: ignore[no-untyped-def]
+    """Whether what a client has learnt is not the last of its job."""
     job, pause = world.jobs[slot], -1.0
     sender = world.senders[job.source]
     if sender.goes_on and not polled and callers.goes_on(world, slot, result):
-        return
+        return True
     if result == COMPLETED and sender.hedge != NONE:
         _leave_all(world, slot, sender.losers, 0)
     # A tuple would be walked through.
@@ -134,12 +160,8 @@ def learn(world, slot, result, polled):  # type: ignore[no-untyped-def]
         now = world.state[0].now
         change(world.books, now, BACKOFF, job.job_class, 1.0)
         calendar.add(world, now + pause, order.at(order.RETRY, job.place, job.attempts), job.ref)
-        return
-    timeouts.unlimit(world, job)
-    blocked = job.released != job.released
-    ledger.end(world, slot, _outcome(result))
-    if blocked and world.senders[job.source].clients:
-        producer.think(world, job.source, job.row, job.number, 0)
+        return True
+    return False
 
 
 @inlined

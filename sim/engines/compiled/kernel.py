@@ -216,6 +216,8 @@ def _batch(world, rank, ref):  # type: ignore[no-untyped-def]
 @inlined
 def _end_event(world):  # type: ignore[no-untyped-def]
     """What has changed in an event takes effect: the speed of services, sources that no longer wait."""
+    if not world.plan[0].settles:
+        return
     if world.plan[0].retimes:
         workers.settle(world)
     if world.state[0].freed:
@@ -310,9 +312,9 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
         _end_event(world)
         if state.arrived >= plan.arrivals:
             return ENDED
-        if plan.broker and not _hands_out(world):
+        if plan.settles and plan.broker and not _hands_out(world):
             return ROOM
-        if state.refill != NONE:
+        if plan.settles and state.refill != NONE:
             return PASS
     return PAUSED
 

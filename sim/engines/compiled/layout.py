@@ -63,7 +63,8 @@ SPARE = 5  # jobs, attempts, rows, events that one event may add at most, beside
 #: reserve: deliveries for which one event other than a crash may need a slot; passes: a message may go to a node
 #: without a look at the queue; floods: more of them may do so in one event than room is kept for;
 #: lists: somebody may look through what the broker holds; leads: how many groups one event may begin, 0 where no job
-#: leads to others.
+#: leads to others; settles: whether anything is to be seen to at the end of an event; answers: whether more than the
+#: end of a service decides what its client hears; asks: whether anything is asked before an attempt comes to the queue.
 PLAN = np.dtype([
     ("seed", "u8"), ("replication", "i8"), ("sources", "i8"), ("most_classes", "i8"), ("once", "i8"), ("sized", "i8"),
     ("bounded", "i8"), ("evicts", "i8"), ("blocks", "i8"), ("discipline", "i8"), ("overflow", "i8"),
@@ -78,6 +79,7 @@ PLAN = np.dtype([
     ("arrivals", "i8"), ("backlog", "i8"), ("records", "i8"), ("hedges", "i8"), ("limited", "i8"),
     ("spare", "i8"), ("spare_each", "i8"), ("broker", "i8"), ("spare_held", "i8"), ("reserve", "i8"),
     ("passes", "i8"), ("floods", "i8"), ("lists", "i8"), ("leads", "i8"),
+    ("settles", "i8"), ("answers", "i8"), ("asks", "i8"),
 ])  # fmt: skip
 
 
@@ -143,13 +145,26 @@ def _made(scenario: Scenario) -> Layout:
     promises = protocol(scenario.broker, scenario.workers, numbers.add)
     flat = np.concatenate(numbers.parts) if numbers.parts else np.zeros(1)
     answers = plan["batch"] * (1 + plan["limited"]) + 2 * plan["hedges"] * np.maximum(plan["batch"], 1)
-    plan["leads"] = workflow.leads(scenario)
+    _seldom(plan[0], senders, scenario)
     plan["spare"] = SPARE + answers + 2 * plan["workers"] * plan["retimes"] + plan["leads"]
     let_in = scenario.broker is None and plan["blocks"] & senders["goes_on"].any()
     plan["spare_each"] = (1 + plan["limited"]) * (plan["evicts"] | plan["picky"] | let_in)
     groups = _brokered(plan[0], scenario)
     most_levels = max(len(levels), len(scenario.jobs), groups)
     return Layout(plan, senders, kinds, flat, _faults(scenario), gates, promises, most_levels, own)
+
+
+def _seldom(plan: np.void, senders: Records, scenario: Scenario) -> None:
+    """What only some scenarios have, under as few words as possible: the kernel asks each at every event."""
+    plan["leads"] = workflow.leads(scenario)
+    senders["besides"] = senders["gated"] | (senders["proxy"] != NONE) | senders["trace"] | (plan["leads"] > 0)
+    errs = any(fault.kind == "errors" for fault in scenario.faults)
+    plan["answers"] = errs or plan["admission"] != NONE or plan["hedges"] > 0
+    brokered = scenario.broker is not None
+    plan["asks"] = brokered or plan["admission"] != NONE or not plan["once"] or senders["gated"].any()
+    calls = senders["goes_on"] | senders["gated"] | (senders["hedge"] != NONE)
+    senders["simple"] = calls == 0
+    plan["settles"] = plan["retimes"] or plan["blocks"] or brokered or senders["trace"].any()
 
 
 def _brokered(plan: np.void, scenario: Scenario) -> int:

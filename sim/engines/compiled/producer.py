@@ -59,7 +59,7 @@ def redraw(world):  # type: ignore[no-untyped-def]
 @inlined
 def make(world, source):  # type: ignore[no-untyped-def]
     """The next job of a source arrives, now; returns its slot."""
-    plan, state, sender, its = world.plan[0], world.state[0], world.senders[source], world.sources[source]
+    state, sender, its = world.state[0], world.senders[source], world.sources[source]
     if its.number & (AHEAD - 1) == 0 and sender.plan < 0:
         draw_ahead(world, source)
     drawn, n = world.drawn[source], its.number & (AHEAD - 1)
@@ -68,20 +68,29 @@ def make(world, source):  # type: ignore[no-untyped-def]
     job.source, job.number, job.kind, job.job_class = source, its.number, drawn.kind[n], kind.job_class
     job.place = order.key(0, source, its.number, 0)
     job.size, job.demand = drawn.size[n], drawn.demand[n]
+    if sender.besides:
+        _make_besides(world, source, slot)
+    change(world.books, state.now, ALIVE, job.job_class, 1.0)
+    its.number += 1
+    its.at += 1
+    return slot
+
+
+@inner
+def _make_besides(world, source, slot):  # type: ignore[no-untyped-def]
+    """What only some jobs have: a memory of budgets, a row of a trace, a workflow."""
+    plan, sender, job = world.plan[0], world.senders[source], world.jobs[slot]
+    kind = world.kinds[job.kind]
     if sender.gated or sender.proxy >= 0:
         job.paid, job.proxy_paid, job.proxy_pause = 0.0, 0.0, math.nan
     if sender.trace:
-        job.row = world.trace_rows[its.at]
+        job.row = world.trace_rows[world.sources[source].at]
         if kind.size_column >= 0:
             job.size = np.rint(world.numbers[kind.size_column + job.row])
         if kind.service_column >= 0 and plan.once:
             job.demand = world.numbers[kind.service_column + job.row]
-    change(world.books, state.now, ALIVE, job.job_class, 1.0)
-    its.number += 1
-    its.at += 1
     if plan.leads:
         workflow.begin(world, slot)
-    return slot
 
 
 @inner

@@ -31,7 +31,8 @@ ON_TIMEOUT = {"leave": LEAVE, "cancel_waiting": CANCEL_WAITING, "cancel": CANCEL
 #: on_timeout; goes_on: its caller does, once a job is accepted; poll: how often it asks for the result [s], NaN
 #: where it is told; own_at, own_proxy_at: what a policy's rule of one's own shares with the engine in ``gates``;
 #: waits: it sends nothing while the first attempt of its last job is outside, or in line for a token; guarded: more
-#: than the policy decides whether it tries again, or when.
+#: than the policy decides whether it tries again, or when; besides: its jobs have more than all have;
+#: simple: a service that has completed ends its job, and nobody else hears of it.
 SENDER = np.dtype([
     ("plan", "i8"), ("plan_stop", "i8"), ("trace", "i8"), ("repeat", "i8"), ("classes", "i8"),
     ("patience", "i8"), ("constant", "f8"), ("total_timeout", "f8"), ("on_timeout", "i8"), ("policy", "i8"),
@@ -42,6 +43,7 @@ SENDER = np.dtype([
     ("proxy", "i8"), ("rejected_policy", "i8"), ("rejected_proxy", "i8"), ("honours", "i8"), ("exactly", "i8"),
     ("hint_most", "f8"), ("hint_beyond", "f8"), ("hint_least", "f8"), ("resets", "i8"), ("goes_on", "i8"),
     ("poll", "f8"), ("own_at", "i8"), ("own_proxy_at", "i8"), ("waits", "i8"), ("guarded", "i8"),
+    ("besides", "i8"), ("simple", "i8"),
 ])  # fmt: skip
 #: A class as a source sends it. share: cumulative; level: of priority, among those that there are; service, size: where
 #: the law begins; *_column: where its value for each row of a trace is; delay: where the law of its ETA begins;

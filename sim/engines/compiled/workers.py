@@ -229,24 +229,36 @@ def complete(world, slot):  # type: ignore[no-untyped-def]
 def _complete(world, slot):  # type: ignore[no-untyped-def]
     state, attempt = world.state[0], world.attempts[slot]
     of, wanted = attempt.job, attempt.wanted == 1
-    job, hedged = world.jobs[of], world.senders[world.jobs[of].source].hedge != NONE
+    job, result = world.jobs[of], COMPLETED if wanted else ABANDONED_COMPLETED
     job.served += 1
     if wanted:
         timeouts.unwatch(world, attempt)
-        if not hedged:
-            job.attempt = NONE
-    if world.plan[0].admission != NONE:
-        door.served(world, attempt, not wanted)
-    result = COMPLETED if wanted else ABANDONED_COMPLETED
-    if wanted and state.error_share > 0.0 and _fails(world, job, attempt):
-        result = FAILED
-    if wanted and hedged:
-        wanted = hedges.hears(world, slot, result)
+    if world.plan[0].answers:
+        result, wanted = _answer(world, slot, result)
+    elif wanted:
+        job.attempt = NONE
     ledger.finish(world, slot, job.served, result, state.now)
     count(world, BUSY, job.job_class, -1.0)
     if world.plan[0].leads and result != FAILED:
         workflow.served(world, of)
     return of if wanted else NONE, result
+
+
+@inner
+def _answer(world, slot, result):  # type: ignore[no-untyped-def]
+    """What a service ends with, and whether its client hears of it, where more than its end decides that."""
+    attempt, wanted = world.attempts[slot], result == COMPLETED
+    job = world.jobs[attempt.job]
+    hedged = world.senders[job.source].hedge != NONE
+    if wanted and not hedged:
+        job.attempt = NONE
+    if world.plan[0].admission != NONE:
+        door.served(world, attempt, not wanted)
+    if wanted and world.state[0].error_share > 0.0 and _fails(world, job, attempt):
+        result = FAILED
+    if wanted and hedged:
+        wanted = hedges.hears(world, slot, result)
+    return result, wanted
 
 
 @inner
