@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from backwater.jit import compiled
+from backwater.jit import compiled, compiled_in
 
 CONSTANT, EXPONENTIAL, UNIFORM, LOGNORMAL, WEIBULL, PARETO, TABULATED, EMPIRICAL, HISTOGRAM, MIXTURE = range(10)
 COLUMN = 10  # not a random law: the value comes from the row of a trace
@@ -103,6 +103,12 @@ def _simple(law, at, u):  # type: ignore[no-untyped-def]
     if family == EMPIRICAL:
         return law[at + HEAD + int(u * a)]
     return _histogram(law, at, u)
+
+
+@compiled_in
+def constant(law, at):  # type: ignore[no-untyped-def]
+    """What the law whose table begins at ``law[at]`` gives for any uniform; NaN where that depends on it."""
+    return law[at + 1] if law[at] == CONSTANT else math.nan
 
 
 @compiled

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backwater.experiments.bench import scaling
-from backwater.experiments.bench.brokers import costs
+from backwater.experiments.bench.brokers import costs, ready_made
 from backwater.experiments.bench.systems import ROUNDS, ratio, speeds, systems
 
 out = Console(width=110, highlight=False)
@@ -55,10 +55,18 @@ def bounds() -> None:
 def brokers() -> None:
     """What a broker costs."""
     rounds = [costs(500_000, seed) for seed in range(ROUNDS + 1)][1:]
-    table = _table("\nM/M/16 behind a broker, callers that go on", "what", "ns per job", "of none", "spread")
+    _of_none("M/M/16 behind a broker, callers that go on", rounds)
+    _of_none(
+        "Ready-made systems, of their jobs without the broker", [ready_made(200_000, seed) for seed in range(ROUNDS)]
+    )
+
+
+def _of_none(title: str, rounds: list[dict[str, tuple[float, float]]]) -> None:
+    """Print the cost of each, and how many times the cost without a broker that is."""
+    table = _table(f"\n{title}", "what", "ns per job", "of none", "spread")
     for name in rounds[0]:
-        ratios = sorted(each[name] / each["no broker"] for each in rounds)
-        middle = statistics.median(each[name] for each in rounds)
+        ratios = sorted(its / none for its, none in (each[name] for each in rounds))
+        middle = statistics.median(each[name][0] for each in rounds)
         table.add_row(
             name, f"{middle:.0f}", f"{statistics.median(ratios):.2f} times", f"{ratios[0]:.2f} .. {ratios[-1]:.2f}"
         )

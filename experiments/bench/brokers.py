@@ -1,14 +1,18 @@
-"""What a broker costs: the same M/M/16, whose callers go on once a job is accepted, without one and behind several."""
+"""What a broker costs: the same jobs without one and behind several, whose callers go on once a job is accepted."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
+from backwater.distributions import Exponential
 from backwater.experiments.bench.systems import mmc
+from backwater.models import ready
 from backwater.run import Run
+from backwater.scenario import Scenario
 from backwater.simulation import replicate
 
+_RANDOM = Exponential(mean="5 ms")
 #: The broker, and what workers are told besides.
 BROKERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a broker": ({}, {}),
@@ -17,18 +21,36 @@ BROKERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "4 nodes, prefetch 4, early ack": ({"ack": "early"}, {"nodes": 4, "prefetch": 4}),
     "long polls of 10": ({"poll": {"wait": "20 s", "batch": 10}}, {"nodes": 4}),
     "5 ms to it, 5 ms from it": ({"publish_delay": "5 ms", "delivery_delay": "5 ms"}, {}),
+    "the same, exponential": ({"publish_delay": _RANDOM, "delivery_delay": _RANDOM}, {}),
 }
+SYSTEMS = (
+    "redis_list", "redis_reliable", "redis_stream", "rabbitmq_classic", "rabbitmq_quorum", "celery_redis",
+    "celery_rabbitmq", "sqs_standard", "sqs_fifo",
+)  # fmt: skip
 
 
-def costs(jobs: int, seed: int) -> dict[str, float]:
-    """Nanoseconds per job of each, the sides in turn; the first is without a broker."""
+def costs(jobs: int, seed: int) -> dict[str, tuple[float, float]]:
+    """Nanoseconds per job of an M/M/16 behind each broker, the sides in turn, and without one."""
     plain = mmc(16).with_({"client.mode": "async"})
-    sides = {"no broker": plain}
+    none = _cost(plain, jobs, seed)
+    out = {"no broker": (none, none)}
     for name, (broker, workers) in BROKERS.items():
-        sides[name] = plain.with_({"broker": broker, **{f"workers.{field}": value for field, value in workers.items()}})
-    out = {}
-    for name, scenario in sides.items():
-        began = time.perf_counter()
-        replicate(scenario, Run(arrivals=jobs, seed=seed), 0, "compiled")
-        out[name] = (time.perf_counter() - began) / jobs * 1e9
+        told = {f"workers.{field}": value for field, value in workers.items()}
+        out[name] = _cost(plain.with_({"broker": broker, **told}), jobs, seed), none
     return out
+
+
+def ready_made(jobs: int, seed: int) -> dict[str, tuple[float, float]]:
+    """Nanoseconds per job of the ready-made systems, and of their jobs and workers without the broker."""
+    out = {}
+    for name in SYSTEMS:
+        scenario = ready(name).build()
+        without = scenario.with_({"broker": None, "workers.nodes": 1, "workers.prefetch": 1})
+        out[name] = _cost(scenario, jobs, seed), _cost(without, jobs, seed)
+    return out
+
+
+def _cost(scenario: Scenario, jobs: int, seed: int) -> float:
+    began = time.perf_counter()
+    replicate(scenario, Run(arrivals=jobs, seed=seed), 0, "compiled")
+    return (time.perf_counter() - began) / jobs * 1e9

@@ -5,21 +5,36 @@ from __future__ import annotations
 from backwater import order
 from backwater.engines.compiled import calendar, deliver, hiding, nodes, publish, queue, store
 from backwater.engines.compiled.world import COMING, DELAYED, HELD, IN_CALENDAR, NONE, PUBLISHING
-from backwater.jit import inner
+from backwater.jit import inlined, inner
+
+
+@inlined
+def has_something(world):  # type: ignore[no-untyped-def]
+    """Whether there may be something to hand out at the end of this event; where nobody waits, there is not."""
+    hub, protocol, state = world.hub[0], world.protocol[0], world.state[0]
+    if hub.wakes and hub.fresh == NONE and state.waiting == state.outside == protocol.polls == protocol.sends == 0:
+        hub.wakes = 0
+    return hub.wakes
+
+
+@inlined
+def hand_out(world):  # type: ignore[no-untyped-def]
+    """Those that are ready go to the nodes that take some."""
+    hub, protocol, state = world.hub[0], world.protocol[0], world.state[0]
+    if protocol.sends:
+        publish.flush_full(world)
+    hub.wakes, fresh = 0, hub.fresh
+    if fresh != NONE:
+        hub.fresh = NONE
+        nodes.gets(world, hub.takes)
+        deliver.deliver(world, fresh, hub.takes)
+    if protocol.polls or state.waiting > 0 or state.outside > 0:
+        _hand_out_those_that_wait(world)
 
 
 @inner
-def hand_out(world):  # type: ignore[no-untyped-def]
-    """Those that are ready go to the nodes that take some."""
-    publish.flush_full(world)
-    world.hub[0].wakes = 0
-    fresh = world.hub[0].fresh
-    if fresh != NONE:
-        world.hub[0].fresh, node = NONE, nodes.next_node(world)
-        nodes.gets(world, node)
-        deliver.deliver(world, fresh, node)
-    nodes.ask(world)
-    publish.come_in(world)
+def _hand_out_those_that_wait(world):  # type: ignore[no-untyped-def]
+    _let_in(world)
     asleep = False
     while world.state[0].waiting > 0 and publish.hands_out(world) and not asleep:
         room = len(world.calendar.events) - world.calendar.size[0]
@@ -30,12 +45,21 @@ def hand_out(world):  # type: ignore[no-untyped-def]
         asleep = node == NONE
         if not asleep and not _answer(world, node):
             break
+        _let_in(world)
+    if world.protocol[0].polls:
+        nodes.sleep(world, asleep)
+
+
+@inlined
+def _let_in(world):  # type: ignore[no-untyped-def]
+    """Nodes that take messages again ask for them, and those outside come in."""
+    if world.protocol[0].polls:
         nodes.ask(world)
+    if world.state[0].outside > 0:
         publish.come_in(world)
-    nodes.sleep(world, asleep)
 
 
-@inner
+@inlined
 def _answer(world, node):  # type: ignore[no-untyped-def]
     """Hand a node as many as it gets at once; whether it got any."""
     for number in range(world.protocol[0].batch):
@@ -57,12 +81,7 @@ def strike(world, worker, pace, off):  # type: ignore[no-untyped-def]
 
 @inner
 def holds(world, when, key, ref):  # type: ignore[no-untyped-def]
-    """Whether what was put down for a message or a node still means something."""
-    if key >> order.RANK_SHIFT == order.BROKER:
-        what = (key >> (order.JOB_BITS + order.ATTEMPT_BITS)) & (2**order.SOURCE_BITS - 1)
-        if what == order.SENT:
-            return calendar.bits(world.outboxes[ref].until) == when
-        return what == order.LOOKED or nodes.asks_at(world, ref, when)
+    """Whether what was put down for a message still means something."""
     what, slot = (key & order.ATTEMPT_MAX) >> 11, calendar.slot_of(ref)
     if what == order.CONFIRMED or ref < 0:
         return True
@@ -81,17 +100,17 @@ def holds(world, when, key, ref):  # type: ignore[no-untyped-def]
 
 @inner
 def happen(world, when, key, ref):  # type: ignore[no-untyped-def]
-    """Something that was put down for a message or a node, if it still means something."""
+    """Something that was put down for a message, if it still means something."""
     what, slot = (key & order.ATTEMPT_MAX) >> 11, calendar.slot_of(ref)
     if not holds(world, when, key, ref):
         world.state[0].stale -= 1
-    elif key >> order.RANK_SHIFT == order.BROKER:
-        _happen_to_broker(world, key, ref)
+    elif what == order.PUBLISHED:
+        world.hub[0].sends = 1
+        publish.published(world, slot)
+        world.hub[0].sends = 0
     elif what == order.CONFIRMED:
         if world.jobs[slot].ref == ref and world.jobs[slot].begun:
             publish.confirmed_if(world, slot, key & 63)
-    elif what == order.PUBLISHED:
-        publish.published(world, slot)
     elif what == order.READY:
         publish.ready(world, slot)
     elif what == order.EXPIRED:
@@ -102,10 +121,27 @@ def happen(world, when, key, ref):  # type: ignore[no-untyped-def]
         deliver.comes(world, slot, what)
 
 
+@inlined
+def _what_of(key):  # type: ignore[no-untyped-def]
+    return (key >> (order.JOB_BITS + order.ATTEMPT_BITS)) & (2**order.SOURCE_BITS - 1)
+
+
 @inner
-def _happen_to_broker(world, key, ref):  # type: ignore[no-untyped-def]
-    what = (key >> (order.JOB_BITS + order.ATTEMPT_BITS)) & (2**order.SOURCE_BITS - 1)
-    if what == order.ASKED:
+def holds_of_itself(world, when, key, ref):  # type: ignore[no-untyped-def]
+    """Whether what was put down for a node, a source or the broker still means something."""
+    what = _what_of(key)
+    if what == order.SENT:
+        return calendar.bits(world.outboxes[ref].until) == when
+    return what == order.LOOKED or nodes.asks_at(world, ref, when)
+
+
+@inner
+def happen_to_itself(world, when, key, ref):  # type: ignore[no-untyped-def]
+    """Something that was put down for a node, a source or the broker, if it still means something."""
+    what = _what_of(key)
+    if not holds_of_itself(world, when, key, ref):
+        world.state[0].stale -= 1
+    elif what == order.ASKED:
         nodes.asked(world, ref)
     elif what == order.SENT:
         publish.flush(world, ref, False)

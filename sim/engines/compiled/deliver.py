@@ -23,15 +23,14 @@ from backwater.engines.compiled.protocol import ACK_EARLY, ACK_ERROR, ACK_NONE, 
 from backwater.engines.compiled.world import DELAYED, NONE
 from backwater.engines.compiled.world import DROPPED as VANISHED
 from backwater.gauges import change
-from backwater.jit import inner
+from backwater.jit import inlined, inner
 from backwater.outcome import ABANDONED_COMPLETED, BUSY, COMPLETED, DEAD, FAILED, LOST, PREFETCHED, UNACKED
-from backwater.quantile import quantile
 
 
 @inner
 def deliver(world, slot, node):  # type: ignore[no-untyped-def]
     """A message is handed to a node."""
-    plan, protocol, now, attempt = world.plan[0], world.protocol[0], world.state[0].now, world.attempts[slot]
+    protocol, now, attempt = world.protocol[0], world.state[0].now, world.attempts[slot]
     job, message = world.jobs[attempt.job], world.messages[slot]
     attempt.delivered = now
     if protocol.groups:
@@ -48,8 +47,7 @@ def deliver(world, slot, node):  # type: ignore[no-untyped-def]
     delay = 0.0
     if protocol.deliver != NONE:
         index = random.of_delivery(attempt.number, attempt.delivery)
-        u = random.uniform(plan.seed, plan.replication, job.source, job.number, random.DELIVER, index)
-        delay = quantile(world.numbers, u, protocol.deliver)
+        delay = store.draw(world, job, protocol.deliver, random.DELIVER, index)
     if attempt.spilled:
         read = queue.read(world, attempt)
         attempt.disk += read
@@ -58,14 +56,14 @@ def deliver(world, slot, node):  # type: ignore[no-untyped-def]
         _begin(world, slot, nodes.idle_one(world, slot))
 
 
-@inner
+@inlined
 def start(world, slot, worker):  # type: ignore[no-untyped-def]
     """A worker takes a message of its node."""
     change(world.books, world.state[0].now, PREFETCHED, world.jobs[world.attempts[slot].job].job_class, -1.0)
     _begin(world, slot, worker)
 
 
-@inner
+@inlined
 def _begin(world, slot, worker):  # type: ignore[no-untyped-def]
     state, attempt = world.state[0], world.attempts[slot]
     attempt.taken, attempt.worker = state.now, worker
@@ -91,10 +89,11 @@ def comes(world, slot, what):  # type: ignore[no-untyped-def]
         world.messages[slot].due = -np.inf
     if nodes.reach(world, slot):
         start(world, slot, nodes.idle_one(world, slot))
-    store.wake(world)
+    if world.protocol[0].polls or world.protocol[0].worker_holds:
+        store.wake(world)  # elsewhere a node takes no more for that
 
 
-@inner
+@inlined
 def _go_on(world, worker):  # type: ignore[no-untyped-def]
     """A worker takes who waits at its node, or rests."""
     slot = nodes.goes_on(world, worker)
@@ -111,7 +110,7 @@ def _out(world, slot):  # type: ignore[no-untyped-def]
     return NONE if at == NONE or np.isnan(world.attempts[at].delivered) else at
 
 
-@inner
+@inlined
 def _acknowledge(world, given):  # type: ignore[no-untyped-def]
     """A message is done with; one that was taken back before is not, unless any delivery may say so."""
     plan, protocol, slot = world.plan[0], world.protocol[0], given

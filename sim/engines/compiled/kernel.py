@@ -61,8 +61,10 @@ def _holds(world, when, key, ref):  # type: ignore[no-untyped-def]
     rank, slot = key >> order.RANK_SHIFT, calendar.slot_of(ref)
     if ref < 0 or rank in (order.FAULT, order.POLL, order.ARRIVAL, order.LINGER):
         return True
-    if rank in (order.DELIVERY, order.BROKER):
+    if rank == order.DELIVERY:
         return broker.holds(world, when, key, ref)
+    if rank == order.BROKER:
+        return broker.holds_of_itself(world, when, key, ref)
     if rank == order.STAFF:
         return staff.holds(world, key, ref)
     if world.plan[0].batch and rank <= order.BATCH:
@@ -181,8 +183,8 @@ def _seldom(world, when, key, ref):  # type: ignore[no-untyped-def]
         return producer.think_over(world, ref), NONE, COMPLETED
     elif rank == order.POLL:
         return NONE, slot, callers.poll(world, slot)
-    elif rank in (order.DELIVERY, order.BROKER):
-        broker.happen(world, when, key, ref)
+    elif rank == order.BROKER:
+        broker.happen_to_itself(world, when, key, ref)
     elif rank == order.LINGER:
         workers.has_lingered(world)
     elif world.plan[0].batch and rank <= order.BATCH:
@@ -234,12 +236,19 @@ def _hands_out(world):  # type: ignore[no-untyped-def]
         if plan.floods and _fit(world) < 1:
             return False
         broker.hand_out(world)
-        told, result = _next_evicted(world)
-        while told != NONE:
-            client.learn(world, told, result, False)
-            told, result = _next_evicted(world)
+        if world.state[0].evicted != NONE:
+            _tell_evicted(world)
         _end_event(world)
     return True
+
+
+@inner
+def _tell_evicted(world):  # type: ignore[no-untyped-def]
+    """Those learn of it that had to leave while a broker handed out."""
+    told, result = _next_evicted(world)
+    while told != NONE:
+        client.learn(world, told, result, False)
+        told, result = _next_evicted(world)
 
 
 @inlined
@@ -254,6 +263,17 @@ def _complete(world, when, ref):  # type: ignore[no-untyped-def]
         return deliver.complete(world, slot)
     world.state[0].stale -= 1
     return NONE, COMPLETED
+
+
+@inlined
+def _resume(world, ref):  # type: ignore[no-untyped-def]
+    """A pause is over, if that still means something: the job to send, or NONE."""
+    slot = calendar.slot_of(ref)
+    if world.jobs[slot].ref != ref or world.jobs[slot].backing_off != PAUSES:
+        world.state[0].stale -= 1
+        return NONE
+    client.resume(world, slot)
+    return slot
 
 
 @kernel
@@ -284,17 +304,15 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
             state.now, state.hole = time, 1
             cross(world.books, time)
             key, ref = later.events[0].key, later.events[0].ref
-            rank, slot = key >> order.RANK_SHIFT, calendar.slot_of(ref)
+            rank = key >> order.RANK_SHIFT
             if rank == order.COMPLETION:
                 told, result = _complete(world, later.events[0].when, ref)
             elif rank == order.RETRY:
-                if world.jobs[slot].ref == ref and world.jobs[slot].backing_off == PAUSES:
-                    client.resume(world, slot)
-                    sent = slot
-                else:
-                    state.stale -= 1
+                sent = _resume(world, ref)
             elif rank == order.TIMEOUT:
                 told, result = _timeout(world, key, ref)
+            elif rank == order.DELIVERY:
+                broker.happen(world, later.events[0].when, key, ref)
             else:
                 sent, told, result = _seldom(world, later.events[0].when, key, ref)
                 polled = rank == order.POLL
@@ -312,7 +330,7 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
         _end_event(world)
         if state.arrived >= plan.arrivals:
             return ENDED
-        if plan.settles and plan.broker and not _hands_out(world):
+        if plan.settles and plan.broker and broker.has_something(world) and not _hands_out(world):
             return ROOM
         if plan.settles and state.refill != NONE:
             return PASS

@@ -62,9 +62,10 @@ SPARE = 5  # jobs, attempts, rows, events that one event may add at most, beside
 #: yields or comes in; broker: whether there is one; spare_held: what a crash may add for each message that it holds;
 #: reserve: deliveries for which one event other than a crash may need a slot; passes: a message may go to a node
 #: without a look at the queue; floods: more of them may do so in one event than room is kept for;
-#: lists: somebody may look through what the broker holds; leads: how many groups one event may begin, 0 where no job
-#: leads to others; settles: whether anything is to be seen to at the end of an event; answers: whether more than the
-#: end of a service decides what its client hears; asks: whether anything is asked before an attempt comes to the queue.
+#: lists: somebody may look through what the broker holds; empties: through what is on its way to a node; leads: how
+#: many groups one event may begin, 0 where no job leads to others; settles: whether anything is to be seen to at the
+#: end of an event; answers: whether more than the end of a service decides what its client hears; asks: whether
+#: anything is asked before an attempt comes to the queue.
 PLAN = np.dtype([
     ("seed", "u8"), ("replication", "i8"), ("sources", "i8"), ("most_classes", "i8"), ("once", "i8"), ("sized", "i8"),
     ("bounded", "i8"), ("evicts", "i8"), ("blocks", "i8"), ("discipline", "i8"), ("overflow", "i8"),
@@ -78,7 +79,7 @@ PLAN = np.dtype([
     ("batch", "i8"), ("least", "i8"), ("linger", "f8"), ("together", "i8"), ("overhead", "f8"),
     ("arrivals", "i8"), ("backlog", "i8"), ("records", "i8"), ("hedges", "i8"), ("limited", "i8"),
     ("spare", "i8"), ("spare_each", "i8"), ("broker", "i8"), ("spare_held", "i8"), ("reserve", "i8"),
-    ("passes", "i8"), ("floods", "i8"), ("lists", "i8"), ("leads", "i8"),
+    ("passes", "i8"), ("floods", "i8"), ("lists", "i8"), ("empties", "i8"), ("leads", "i8"),
     ("settles", "i8"), ("answers", "i8"), ("asks", "i8"),
 ])  # fmt: skip
 
@@ -175,7 +176,7 @@ def _brokered(plan: np.void, scenario: Scenario) -> int:
     plan["broker"], plan["reserve"] = 1, 2 + scenario.workers.count
     plan["picky"] |= broker.retention is not None
     crashes = any(fault.kind in CRASHES for fault in scenario.faults)
-    plan["spare_held"], plan["lists"] = 2 * crashes, crashes or broker.acked_by == "any"
+    plan["spare_held"], plan["empties"], plan["lists"] = 2 * crashes, crashes, crashes or broker.acked_by == "any"
     plan["spare_each"] |= 2 * crashes | plan["picky"]
     plan["spare"] += 0 if broker.send is None else 2 * broker.send.size
     plan["spare"] += HAND + 2 * (1 if broker.poll is None else broker.poll.batch) + scenario.workers.nodes

@@ -11,7 +11,7 @@ from backwater.engines.compiled import calendar
 from backwater.engines.compiled.layout import WORKERS_CRASH
 from backwater.engines.compiled.world import BUFFERED, COMING, HELD, NONE
 from backwater.gauges import change
-from backwater.jit import inner
+from backwater.jit import inlined, inner
 from backwater.outcome import PREFETCHED
 
 # Workers that rest: a heap for each node, in its part of ``idle``.
@@ -60,7 +60,7 @@ def _leave_idle(world, worker):  # type: ignore[no-untyped-def]
             _rest(world, world.idle[node.first + at])
 
 
-@inner
+@inlined
 def goes_on(world, worker):  # type: ignore[no-untyped-def]
     """A worker takes who waits at its node, or rests; one that is off does neither."""
     if world.plan[0].retimes:
@@ -122,8 +122,8 @@ def _misses(world, which):  # type: ignore[no-untyped-def]
 @inner
 def ask(world):  # type: ignore[no-untyped-def]
     """Nodes that had enough and take messages again ask at once."""
-    if not world.protocol[0].polls or world.protocol[0].every == 0.0:
-        return  # or they always listen
+    if world.protocol[0].every == 0.0:
+        return  # they always listen
     for which in range(len(world.nodes)):
         node = world.nodes[which]
         takes = _takes(world, node)
@@ -135,19 +135,19 @@ def ask(world):  # type: ignore[no-untyped-def]
 @inner
 def next_node(world):  # type: ignore[no-untyped-def]
     """The node that gets the next message, each in turn, or NONE."""
-    count = len(world.nodes)
-    for step in range(count):
-        which = (world.hub[0].turn + step) % count
+    count, which = len(world.nodes), world.hub[0].turn
+    for _ in range(count):
         if _takes(world, world.nodes[which]) and _finds(world, world.nodes[which]):
             return which
+        which = which + 1 if which + 1 < count else 0
     return NONE
 
 
-@inner
+@inlined
 def gets(world, which):  # type: ignore[no-untyped-def]
     """A node gets a message."""
     node = world.nodes[which]
-    world.hub[0].turn = (which + 1) % len(world.nodes)
+    world.hub[0].turn = which + 1 if which + 1 < len(world.nodes) else 0
     world.state[0].stale += node.due < np.inf
     node.asks, node.due = 0, np.inf
 
@@ -156,7 +156,7 @@ def gets(world, which):  # type: ignore[no-untyped-def]
 def sleep(world, worth):  # type: ignore[no-untyped-def]
     """Nodes that found nothing ask again later; it is ``worth`` noting when, where something is there."""
     its, now = world.protocol[0], world.state[0].now
-    if not its.polls or its.every == 0.0:
+    if its.every == 0.0:
         return
     for which in range(len(world.nodes)):
         node = world.nodes[which]
@@ -196,6 +196,8 @@ def come(world, slot, where):  # type: ignore[no-untyped-def]
             node.first_waiting = slot
     else:
         node.inbound += where == COMING
+        if not world.plan[0].empties:
+            return  # nobody will look through the list
         its.before, node.last_coming = node.last_coming, slot
         if its.before == NONE:
             node.first_coming = slot
@@ -208,6 +210,8 @@ def leave(world, slot):  # type: ignore[no-untyped-def]
     """A message is no longer among those that come to its node, or among those that wait there."""
     its, node, where = world.messages[slot], world.nodes[world.messages[slot].node], world.attempts[slot].where
     node.inbound -= where == COMING
+    if where != BUFFERED and not world.plan[0].empties:
+        return
     if its.before != NONE:
         world.messages[its.before].after = its.after
     elif where == BUFFERED:
@@ -245,7 +249,7 @@ def deliver(world, slot, which, delay):  # type: ignore[no-untyped-def]
     return False
 
 
-@inner
+@inlined
 def reach(world, slot):  # type: ignore[no-untyped-def]
     """A node has a message; it holds one that is not due, beside what it may hold. Whether a worker is to serve it."""
     its, now = world.messages[slot], world.state[0].now
@@ -261,7 +265,7 @@ def reach(world, slot):  # type: ignore[no-untyped-def]
     return False
 
 
-@inner
+@inlined
 def idle_one(world, slot):  # type: ignore[no-untyped-def]
     """The worker that rests and is to serve a message."""
     return _lowest_idle(world, world.nodes[world.messages[slot].node])

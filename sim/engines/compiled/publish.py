@@ -10,10 +10,9 @@ from backwater.engines.compiled import calendar, callers, door, ledger, lines, n
 from backwater.engines.compiled.layout import BLOCK
 from backwater.engines.compiled.world import DELAYED, NONE, OUTSIDE, PUBLISHING
 from backwater.gauges import change
-from backwater.jit import inner
+from backwater.jit import inlined, inner
 from backwater.outcome import DROPPED, FAILED, REJECTED
 from backwater.outcome import OUTSIDE as AWAY
-from backwater.quantile import quantile
 
 
 @inner
@@ -58,16 +57,16 @@ def pause(world, job, pause, result):  # type: ignore[no-untyped-def]
     return 0.0 if job.due > 0.0 else pause
 
 
-@inner
+@inlined
 def _publish(world, slot):  # type: ignore[no-untyped-def]
     """A message leaves its sender."""
-    plan, protocol, attempt = world.plan[0], world.protocol[0], world.attempts[slot]
+    protocol, attempt = world.protocol[0], world.attempts[slot]
     job = world.jobs[attempt.job]
     if protocol.publish == NONE:
         published(world, slot)
         return
-    u = random.uniform(plan.seed, plan.replication, job.source, job.number, random.PUBLISH, attempt.number)
-    nodes.put_down(world, slot, quantile(world.numbers, u, protocol.publish), order.PUBLISHED)
+    delay = store.draw(world, job, protocol.publish, random.PUBLISH, attempt.number)
+    nodes.put_down(world, slot, delay, order.PUBLISHED)
 
 
 @inner
@@ -107,7 +106,7 @@ def flush_full(world):  # type: ignore[no-untyped-def]
             flush(world, source, True)
 
 
-@inner
+@inlined
 def _away(world, slot):  # type: ignore[no-untyped-def]
     """A message is on its way to the broker, or not ready for the first time."""
     if not world.messages[slot].away:
@@ -115,7 +114,7 @@ def _away(world, slot):  # type: ignore[no-untyped-def]
         change(world.books, world.state[0].now, AWAY, world.jobs[world.attempts[slot].job].job_class, 1.0)
 
 
-@inner
+@inlined
 def no_longer_away(world, slot):  # type: ignore[no-untyped-def]
     """It is ready, refused or lost."""
     if world.messages[slot].away:
@@ -123,7 +122,7 @@ def no_longer_away(world, slot):  # type: ignore[no-untyped-def]
         change(world.books, world.state[0].now, AWAY, world.jobs[world.attempts[slot].job].job_class, -1.0)
 
 
-@inner
+@inlined
 def published(world, slot):  # type: ignore[no-untyped-def]
     """A message comes to the broker."""
     if _admits(world, slot, True):
@@ -166,7 +165,7 @@ def _refuse(world, slot):  # type: ignore[no-untyped-def]
     return REJECTED
 
 
-@inner
+@inlined
 def _admits(world, slot, on_its_way):  # type: ignore[no-untyped-def]
     plan, state, hub, protocol = world.plan[0], world.state[0], world.hub[0], world.protocol[0]
     job = world.jobs[world.attempts[slot].job]
@@ -224,10 +223,10 @@ def come_in(world):  # type: ignore[no-untyped-def]
         enter(world, slot)
 
 
-@inner
+@inlined
 def enter(world, slot):  # type: ignore[no-untyped-def]
     """The broker accepts a message."""
-    plan, protocol, now, attempt = world.plan[0], world.protocol[0], world.state[0].now, world.attempts[slot]
+    protocol, now, attempt = world.protocol[0], world.state[0].now, world.attempts[slot]
     job, message = world.jobs[attempt.job], world.messages[slot]
     message.stored = now
     store.append(world, slot)
@@ -239,8 +238,7 @@ def enter(world, slot):  # type: ignore[no-untyped-def]
     if job.due > 0.0:
         message.due = attempt.sent + job.due
     elif law != NONE:
-        u = random.uniform(plan.seed, plan.replication, job.source, job.number, random.DELAY, 0)
-        message.due = attempt.sent + quantile(world.numbers, u, law)
+        message.due = attempt.sent + store.draw(world, job, law, random.DELAY, 0)
     if not protocol.worker_holds and message.due > now:
         _away(world, slot)
         attempt.where = DELAYED
@@ -249,7 +247,7 @@ def enter(world, slot):  # type: ignore[no-untyped-def]
         ready(world, slot)
 
 
-@inner
+@inlined
 def _confirm(world, slot):  # type: ignore[no-untyped-def]
     """Its sender knows, some time later."""
     protocol, attempt = world.protocol[0], world.attempts[slot]
@@ -264,7 +262,7 @@ def _confirm(world, slot):  # type: ignore[no-untyped-def]
         _confirmed(world, attempt.job, attempt.number)
 
 
-@inner
+@inlined
 def _confirmed(world, of, number):  # type: ignore[no-untyped-def]
     """The client of a job learns that an attempt is accepted, if it still waits for that."""
     job = world.jobs[of]
@@ -281,7 +279,7 @@ def confirmed_if(world, of, number):  # type: ignore[no-untyped-def]
         _confirmed(world, of, world.attempts[attempt].number)
 
 
-@inner
+@inlined
 def ready(world, slot):  # type: ignore[no-untyped-def]
     """A message may be handed out, for the first time or again."""
     attempt, protocol = world.attempts[slot], world.protocol[0]
@@ -292,18 +290,27 @@ def ready(world, slot):  # type: ignore[no-untyped-def]
     store.wake(world)
     if world.hub[0].sends and _goes_at_once(world):
         world.hub[0].fresh = slot
-        return
-    queue.accept(world, slot)
-    if attempt.delivery > 1 and protocol.front:
-        _to_the_front(world, slot)
+    else:
+        _waits(world, slot)
 
 
 @inner
+def _waits(world, slot):  # type: ignore[no-untyped-def]
+    """A message that is ready joins those that wait."""
+    queue.accept(world, slot)
+    if world.attempts[slot].delivery > 1 and world.protocol[0].front:
+        _to_the_front(world, slot)
+
+
+@inlined
 def _goes_at_once(world):  # type: ignore[no-untyped-def]
     """Whether a message that is sent now need not be put into the queue only to be taken out at once."""
     plan, state = world.plan[0], world.state[0]
-    idle = plan.passes and state.waiting == 0 and state.arrived < plan.arrivals and hands_out(world)
-    return idle and nodes.next_node(world) != NONE
+    if not plan.passes or state.waiting > 0 or state.arrived >= plan.arrivals or not hands_out(world):
+        return False
+    node = nodes.next_node(world)
+    world.hub[0].takes = node
+    return node != NONE
 
 
 @inner

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from backwater import order
+from backwater import order, random
 from backwater.components.broker import due_check
 from backwater.engines.compiled import calendar, lines
 from backwater.engines.compiled.world import NONE
 from backwater.gauges import change
-from backwater.jit import inner
+from backwater.jit import inlined, inner
 from backwater.outcome import STORED
+from backwater.quantile import constant, quantile
 
 
-@inner
+@inlined
 def wake(world):  # type: ignore[no-untyped-def]
     """At the end of this event, messages are handed out."""
     world.hub[0].wakes = 1
+
+
+@inner
+def draw(world, job, law, purpose, index):  # type: ignore[no-untyped-def]
+    """How long something takes, by the law that begins at ``law``: a constant draws nothing."""
+    plan, value = world.plan[0], constant(world.numbers, law)
+    if value == value:
+        return value
+    u = random.uniform(plan.seed, plan.replication, job.source, job.number, purpose, index)
+    return quantile(world.numbers, u, law)
 
 
 @inner
@@ -51,12 +62,16 @@ def unlink(world, slot):  # type: ignore[no-untyped-def]
         world.messages[its.newer].older = its.older
 
 
-@inner
+@inlined
 def holds(world, job, by):  # type: ignore[no-untyped-def]
     """So many times a job's bytes more, or less."""
+    if job.size > 0.0:
+        _holds(world, job, by)
+
+
+@inner
+def _holds(world, job, by):  # type: ignore[no-untyped-def]
     hub, protocol, now = world.hub[0], world.protocol[0], world.state[0].now
-    if job.size == 0.0:
-        return
     hub.stored += by * job.size
     change(world.books, now, STORED, job.job_class, by * job.size)
     if protocol.looks_every > 0.0 and hub.stored > protocol.limit and not hub.looks:
@@ -72,7 +87,7 @@ def look_later(world):  # type: ignore[no-untyped-def]
     calendar.add(world, now + delay, order.key(order.BROKER, order.LOOKED, 0, 0), 0)
 
 
-@inner
+@inlined
 def forget(world, slot):  # type: ignore[no-untyped-def]
     """A message is there no more: acknowledged, lost, dropped or withdrawn."""
     if world.messages[slot].kept:
@@ -80,7 +95,7 @@ def forget(world, slot):  # type: ignore[no-untyped-def]
         gone(world, slot)
 
 
-@inner
+@inlined
 def gone(world, slot):  # type: ignore[no-untyped-def]
     """A message that is held no more leaves its bytes, and its group to others."""
     attempt = world.attempts[slot]

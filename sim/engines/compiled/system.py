@@ -27,6 +27,7 @@ from backwater.scenario import Scenario
 LIVE_JOBS = 5_000_000  # a live job takes about 0.4 kB here
 EVENTS = 400_000  # that happen before Python looks up: some tens of milliseconds
 SLOTS = 256  # at the start
+ROOM_FOR = 32  # events at the start, whatever each may put down: how much room is left is asked again after so many
 
 
 class System:
@@ -226,7 +227,7 @@ def _new_world(scenario: Scenario, base: Layout, plan: w.Records, fold: Fold, sl
         drawn=drawn, jobs=w.slots(slots, w.LIVE_JOB), attempts=w.slots(slots, w.LIVE_ATTEMPT), levels=levels,
         idle=idle, workers=pool, faults=broken, gates=gates,
         line=np.zeros(slots, np.int64), tags=np.zeros(1 + len(fold.books.deadlines)), arrivals=w.calendar(sources),
-        calendar=w.calendar(2 * slots), books=fold.books,
+        calendar=w.calendar(max(2 * slots, ROOM_FOR * int(plan["spare"][0]))), books=fold.books,
         protocol=base.protocol, hub=protocol.hub(broker), messages=protocol.messages(broker, slots), nodes=nodes,
         homes=homes, outboxes=protocol.outboxes(broker, sources),
         groups=groups, led=workflow.led(scenario, slots),
