@@ -9,31 +9,24 @@ from backwater.jit import inlined, inner
 
 
 @inlined
-def has_something(world):  # type: ignore[no-untyped-def]
-    """Whether there may be something to hand out at the end of this event; where nobody waits, there is not."""
+def pass_on(world):  # type: ignore[no-untyped-def]
+    """At the end of an event, what need not wait goes to its node; whether more may be handed out."""
     hub, protocol, state = world.hub[0], world.protocol[0], world.state[0]
-    if hub.wakes and hub.fresh == NONE and state.waiting == state.outside == protocol.polls == protocol.sends == 0:
+    if hub.fresh != NONE:
+        fresh, hub.fresh = hub.fresh, NONE
+        nodes.gets(world, hub.takes)
+        deliver.deliver(world, fresh, hub.takes)
+    if hub.wakes and state.waiting == state.outside == protocol.polls == protocol.sends == 0:
         hub.wakes = 0
     return hub.wakes
 
 
-@inlined
-def hand_out(world):  # type: ignore[no-untyped-def]
-    """Those that are ready go to the nodes that take some."""
-    hub, protocol, state = world.hub[0], world.protocol[0], world.state[0]
-    if protocol.sends:
-        publish.flush_full(world)
-    hub.wakes, fresh = 0, hub.fresh
-    if fresh != NONE:
-        hub.fresh = NONE
-        nodes.gets(world, hub.takes)
-        deliver.deliver(world, fresh, hub.takes)
-    if protocol.polls or state.waiting > 0 or state.outside > 0:
-        _hand_out_those_that_wait(world)
-
-
 @inner
-def _hand_out_those_that_wait(world):  # type: ignore[no-untyped-def]
+def hand_out(world):  # type: ignore[no-untyped-def]
+    """Those that wait go to the nodes that take some."""
+    if world.protocol[0].sends:
+        publish.flush_full(world)
+    world.hub[0].wakes = 0
     _let_in(world)
     asleep = False
     while world.state[0].waiting > 0 and publish.hands_out(world) and not asleep:

@@ -25,6 +25,7 @@ from backwater.engines.compiled.world import DROPPED as VANISHED
 from backwater.gauges import change
 from backwater.jit import inlined, inner
 from backwater.outcome import ABANDONED_COMPLETED, BUSY, COMPLETED, DEAD, FAILED, LOST, PREFETCHED, UNACKED
+from backwater.quantile import quantile
 
 
 @inner
@@ -45,7 +46,9 @@ def deliver(world, slot, node):  # type: ignore[no-untyped-def]
         if protocol.hides < np.inf:
             hiding.hide(world, slot, hidden_for(now, protocol.hides, protocol.sweep))
     delay = 0.0
-    if protocol.deliver != NONE:
+    if message.drawn == message.drawn and protocol.deliver != NONE:
+        delay = quantile(world.numbers, message.drawn, protocol.deliver)
+    elif protocol.deliver != NONE:
         index = random.of_delivery(attempt.number, attempt.delivery)
         delay = store.draw(world, job, protocol.deliver, random.DELIVER, index)
     if attempt.spilled:
@@ -156,7 +159,7 @@ def give_back(world, slot, when, for_good):  # type: ignore[no-untyped-def]
         return
     heir = ledger.next_delivery(world, slot)
     its, old = world.messages[heir], world.messages[slot]
-    its.stored, its.due, its.hidden_until, its.group = old.stored, old.due, np.inf, old.group
+    its.stored, its.due, its.hidden_until, its.drawn, its.group = old.stored, old.due, np.inf, np.nan, old.group
     its.away = its.acked = its.lost = its.over = its.listed = 0
     its.demand = world.attempts[heir].demand = old.demand
     if job.attempt == slot:

@@ -330,7 +330,7 @@ def run(world, until, events):  # type: ignore[no-untyped-def]
         _end_event(world)
         if state.arrived >= plan.arrivals:
             return ENDED
-        if plan.settles and plan.broker and broker.has_something(world) and not _hands_out(world):
+        if plan.settles and plan.broker and broker.pass_on(world) and not _hands_out(world):
             return ROOM
         if plan.settles and state.refill != NONE:
             return PASS

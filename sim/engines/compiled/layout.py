@@ -183,7 +183,8 @@ def _brokered(plan: np.void, scenario: Scenario) -> int:
     if broker.groups is not None:
         plan["discipline"] = GROUPED
     plain = plan["discipline"] <= LIFO and plan["admission"] == NONE and plan["slowdown"] == NEVER
-    plan["passes"] = plain and broker.poll is None and math.isinf(plan["limit"]) and plan["backlog"] == 0
+    apart = plain and broker.poll is None and broker.send is None
+    plan["passes"] = apart and math.isinf(plan["limit"]) and plan["backlog"] == 0
     each = math.inf if scenario.workers.prefetch == "unlimited" else scenario.workers.prefetch
     credit = each * scenario.workers.count
     handed = credit if broker.poll is None else broker.poll.batch * scenario.workers.nodes

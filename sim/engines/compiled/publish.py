@@ -13,6 +13,7 @@ from backwater.gauges import change
 from backwater.jit import inlined, inner
 from backwater.outcome import DROPPED, FAILED, REJECTED
 from backwater.outcome import OUTSIDE as AWAY
+from backwater.quantile import constant, quantile
 
 
 @inner
@@ -22,7 +23,7 @@ def send(world, slot):  # type: ignore[no-untyped-def]
     at = ledger.new_attempt(world, slot)
     attempt, message, sender = world.attempts[at], world.messages[at], world.senders[job.source]
     attempt.accepted = np.nan
-    message.stored, message.due, message.hidden_until = np.nan, -np.inf, np.inf
+    message.stored, message.due, message.hidden_until, message.drawn = np.nan, -np.inf, np.inf, np.nan
     message.away = message.acked = message.kept = message.lost = message.over = message.listed = 0
     message.demand = attempt.demand
     if job.attempts == 1:
@@ -60,12 +61,17 @@ def pause(world, job, pause, result):  # type: ignore[no-untyped-def]
 @inlined
 def _publish(world, slot):  # type: ignore[no-untyped-def]
     """A message leaves its sender."""
-    protocol, attempt = world.protocol[0], world.attempts[slot]
+    plan, protocol, attempt = world.plan[0], world.protocol[0], world.attempts[slot]
     job = world.jobs[attempt.job]
     if protocol.publish == NONE:
         published(world, slot)
         return
-    delay = store.draw(world, job, protocol.publish, random.PUBLISH, attempt.number)
+    delay = constant(world.numbers, protocol.publish)
+    if delay != delay:
+        u, world.messages[slot].drawn = random.pair(
+            plan.seed, plan.replication, job.source, job.number, random.PUBLISH, attempt.number
+        )
+        delay = quantile(world.numbers, u, protocol.publish)
     nodes.put_down(world, slot, delay, order.PUBLISHED)
 
 

@@ -143,10 +143,12 @@ OUTBOX = np.dtype([("first", "i8"), ("last", "i8"), ("count", "i8"), ("until", "
 #: What belongs to an attempt as a message, in the same slot; see the reference's ``Attempt``. kept: the broker holds
 #: it; lost: it is gone; older, newer: its neighbours among those that are held; before, after: among those that come to
 #: a node, or wait there, or among those of its group that wait, or that its source has collected; demand: of the job;
-#: over: its service takes longer than it may; listed, sooner, later: where it is known for how long it is hidden.
+#: drawn: the uniform of its first delivery, from the block that its way to the broker was drawn from, or NaN; over: its
+#: service takes longer than it may; listed, sooner, later: where it is known for how long it is hidden.
 MESSAGE = np.dtype([
-    ("stored", "f8"), ("due", "f8"), ("hidden_until", "f8"), ("demand", "f8"), ("group", "i4"), ("node", "i4"),
-    ("older", "i4"), ("newer", "i4"), ("before", "i4"), ("after", "i4"), ("sooner", "i4"), ("later", "i4"),
+    ("stored", "f8"), ("due", "f8"), ("hidden_until", "f8"), ("demand", "f8"), ("drawn", "f8"), ("group", "i4"),
+    ("node", "i4"), ("older", "i4"), ("newer", "i4"), ("before", "i4"), ("after", "i4"), ("sooner", "i4"),
+    ("later", "i4"),
     ("away", "i1"), ("acked", "i1"), ("kept", "i1"), ("lost", "i1"), ("over", "i4"),
     ("listed", "i8"),
 ])  # fmt: skip
