@@ -9,7 +9,7 @@ from backwater.components.broker import next_poll
 from backwater.components.faults import struck
 from backwater.engines.compiled import calendar
 from backwater.engines.compiled.layout import WORKERS_CRASH
-from backwater.engines.compiled.world import BUFFERED, COMING, HELD, NONE
+from backwater.engines.compiled.world import BUFFERED, COMING, HELD, MANY, NONE
 from backwater.gauges import change
 from backwater.jit import inlined, inner
 from backwater.outcome import PREFETCHED
@@ -19,6 +19,7 @@ from backwater.outcome import PREFETCHED
 
 @inner
 def _rest(world, worker):  # type: ignore[no-untyped-def]
+    _changes(world, world.homes[worker])
     node, idle = world.nodes[world.homes[worker]], world.idle
     first, at = node.first, node.idle
     node.idle += 1
@@ -30,7 +31,9 @@ def _rest(world, worker):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _lowest_idle(world, node):  # type: ignore[no-untyped-def]
+def _lowest_idle(world, which):  # type: ignore[no-untyped-def]
+    _changes(world, which)
+    node = world.nodes[which]
     idle, first, at = world.idle, node.first, 0
     worker, last = idle[first], idle[first + node.idle - 1]
     node.idle -= 1
@@ -50,6 +53,7 @@ def _lowest_idle(world, node):  # type: ignore[no-untyped-def]
 @inner
 def _leave_idle(world, worker):  # type: ignore[no-untyped-def]
     """A worker that rests is down: the others go into the heap again."""
+    _changes(world, world.homes[worker])
     node = world.nodes[world.homes[worker]]
     others = node.idle
     world.state[0].idle -= others
@@ -92,6 +96,14 @@ def strike(world, worker, pace, off):  # type: ignore[no-untyped-def]
 # Who takes messages.
 
 
+@inlined
+def _changes(world, which):  # type: ignore[no-untyped-def]
+    """Whether a node takes messages may have changed; those that poll are told."""
+    hub = world.hub[0]
+    if world.protocol[0].polls:
+        hub.changed = which if hub.changed in (NONE, which) else MANY
+
+
 @inner
 def _takes(world, node):  # type: ignore[no-untyped-def]
     if not world.protocol[0].polls:
@@ -122,19 +134,26 @@ def _misses(world, which):  # type: ignore[no-untyped-def]
 @inner
 def ask(world):  # type: ignore[no-untyped-def]
     """Nodes that had enough and take messages again ask at once."""
-    if world.protocol[0].every == 0.0:
-        return  # they always listen
-    for which in range(len(world.nodes)):
+    hub = world.hub[0]
+    first, stop = (0, len(world.nodes)) if hub.changed == MANY else (hub.changed, hub.changed + 1)
+    if hub.changed == NONE or world.protocol[0].every == 0.0:
+        return  # or they always listen
+    hub.changed = NONE
+    for which in range(first, stop):
         node = world.nodes[which]
         takes = _takes(world, node)
         if takes and not node.asks:
             node.since, node.open = world.state[0].now, not _misses(world, which)
+            hub.opens |= node.open
         node.asks = takes
 
 
 @inner
 def next_node(world):  # type: ignore[no-untyped-def]
     """The node that gets the next message, each in turn, or NONE."""
+    its = world.protocol[0]
+    if its.polls and its.every > 0.0 and its.wait == 0.0 and not world.hub[0].opens:
+        return NONE
     count, which = len(world.nodes), world.hub[0].turn
     for _ in range(count):
         if _takes(world, world.nodes[which]) and _finds(world, world.nodes[which]):
@@ -146,6 +165,7 @@ def next_node(world):  # type: ignore[no-untyped-def]
 @inlined
 def gets(world, which):  # type: ignore[no-untyped-def]
     """A node gets a message."""
+    _changes(world, which)
     node = world.nodes[which]
     world.hub[0].turn = which + 1 if which + 1 < len(world.nodes) else 0
     world.state[0].stale += node.due < np.inf
@@ -156,8 +176,9 @@ def gets(world, which):  # type: ignore[no-untyped-def]
 def sleep(world, worth):  # type: ignore[no-untyped-def]
     """Nodes that found nothing ask again later; it is ``worth`` noting when, where something is there."""
     its, now = world.protocol[0], world.state[0].now
-    if its.every == 0.0:
+    if its.every == 0.0 or not (worth or world.hub[0].opens):
         return
+    world.hub[0].opens = 0
     for which in range(len(world.nodes)):
         node = world.nodes[which]
         node.open = 0
@@ -179,25 +200,33 @@ def asked(world, which):  # type: ignore[no-untyped-def]
     node = world.nodes[which]
     node.due = np.inf
     node.open = node.asks and not _misses(world, which)
+    world.hub[0].opens |= node.open
     world.hub[0].wakes = 1
 
 
 # What a node holds.
 
 
-@inner
+@inlined
 def come(world, slot, where):  # type: ignore[no-untyped-def]
     """A message is on its way to its node, or held there until its ETA, or waits for a worker."""
+    which = world.messages[slot].node
+    _changes(world, which)
+    world.attempts[slot].where = where
+    world.nodes[which].inbound += where == COMING
+    if where == BUFFERED or world.plan[0].empties:  # else nobody will look through the list
+        _append(world, slot, where)
+
+
+@inner
+def _append(world, slot, where):  # type: ignore[no-untyped-def]
     its, node = world.messages[slot], world.nodes[world.messages[slot].node]
-    world.attempts[slot].where, its.after = where, NONE
+    its.after = NONE
     if where == BUFFERED:
         its.before, node.last_waiting = node.last_waiting, slot
         if its.before == NONE:
             node.first_waiting = slot
     else:
-        node.inbound += where == COMING
-        if not world.plan[0].empties:
-            return  # nobody will look through the list
         its.before, node.last_coming = node.last_coming, slot
         if its.before == NONE:
             node.first_coming = slot
@@ -205,13 +234,19 @@ def come(world, slot, where):  # type: ignore[no-untyped-def]
         world.messages[its.before].after = slot
 
 
-@inner
+@inlined
 def leave(world, slot):  # type: ignore[no-untyped-def]
     """A message is no longer among those that come to its node, or among those that wait there."""
-    its, node, where = world.messages[slot], world.nodes[world.messages[slot].node], world.attempts[slot].where
-    node.inbound -= where == COMING
-    if where != BUFFERED and not world.plan[0].empties:
-        return
+    which, where = world.messages[slot].node, world.attempts[slot].where
+    _changes(world, which)
+    world.nodes[which].inbound -= where == COMING
+    if where == BUFFERED or world.plan[0].empties:
+        _unlink(world, slot, where)
+
+
+@inner
+def _unlink(world, slot, where):  # type: ignore[no-untyped-def]
+    its, node = world.messages[slot], world.nodes[world.messages[slot].node]
     if its.before != NONE:
         world.messages[its.before].after = its.after
     elif where == BUFFERED:
@@ -268,7 +303,7 @@ def reach(world, slot):  # type: ignore[no-untyped-def]
 @inlined
 def idle_one(world, slot):  # type: ignore[no-untyped-def]
     """The worker that rests and is to serve a message."""
-    return _lowest_idle(world, world.nodes[world.messages[slot].node])
+    return _lowest_idle(world, world.messages[slot].node)
 
 
 @inner
@@ -290,6 +325,7 @@ def all_hit(world, which, share):  # type: ignore[no-untyped-def]
 @inner
 def judge(world):  # type: ignore[no-untyped-def]
     """Nodes are gone of which a crash struck all workers."""
+    world.hub[0].changed = MANY
     for which in range(len(world.nodes)):
         world.nodes[which].alive = 1
         for index in range(len(world.faults)):

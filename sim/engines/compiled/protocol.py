@@ -9,7 +9,7 @@ import numpy as np
 
 from backwater.components.broker import Broker
 from backwater.components.workers import Workers
-from backwater.engines.compiled.world import HUB, MESSAGE, NODE, NONE, OUTBOX, PROTOCOL, Ints, Records
+from backwater.engines.compiled.world import HUB, MANY, MESSAGE, NODE, NONE, OUTBOX, PROTOCOL, Ints, Records
 from backwater.measure import alone
 
 ACK_NONE, ACK_EARLY, ACK_LATE = range(3)
@@ -69,7 +69,7 @@ def nodes(broker: Broker | None, workers: Workers) -> tuple[Records, Ints]:
 def hub(broker: Broker | None) -> Records:
     """What a broker is at time 0; none without one."""
     out = alone(int(broker is not None), HUB)
-    out["up"] = 1
+    out["up"], out["changed"] = 1, MANY
     for name in ("oldest", "newest", "fresh", "first_hidden", "last_hidden"):
         out[name] = NONE
     return out

@@ -21,6 +21,7 @@ Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 NONE = -1  # no slot
+MANY = -2  # more than one
 ROWS = 512  # rows that are held before they are folded
 AHEAD = 64  # jobs of a source that are drawn at once
 IN_LIST, IN_CALENDAR = 1, 2  # where a timeout is put down
@@ -129,13 +130,14 @@ PROTOCOL = np.dtype([
 #: many; looks: the calendar knows when it looks at its memory; wakes: messages are to be handed out at the end of this
 #: event; turn: the node that is looked at first; heads: groups of which a message may be taken; sends: a client sends,
 #: now, or a message comes that was sent; fresh, takes: what goes to a node as if it had waited for no time, at the end
-#: of this event, and to which; first_hidden, last_hidden, hides, hidden_until, hidden_key: of the list of those that
-#: are hidden, see ``hiding``, its ends, whether the calendar knows of it, and the time and place of the last one that
-#: was ever added.
+#: of this event, and to which; changed: the node of which it may have changed whether it takes messages, NONE or MANY;
+#: opens: some node's question is open; first_hidden, last_hidden, hides, hidden_until, hidden_key: of the list of those
+#: that are hidden, see ``hiding``, its ends, whether the calendar knows of it, and the time and place of the last one
+#: that was ever added.
 HUB = np.dtype([
     ("stored", "f8"), ("oldest", "i8"), ("newest", "i8"), ("kept", "i8"), ("up", "i8"), ("alarm", "i8"),
     ("looks", "i8"), ("wakes", "i8"), ("turn", "i8"), ("heads", "i8"), ("sends", "i8"), ("fresh", "i8"),
-    ("takes", "i8"), ("first_hidden", "i8"), ("last_hidden", "i8"), ("hides", "i8"),
+    ("takes", "i8"), ("changed", "i8"), ("opens", "i8"), ("first_hidden", "i8"), ("last_hidden", "i8"), ("hides", "i8"),
     ("hidden_until", "f8"), ("hidden_key", "i8"),
 ])  # fmt: skip
 #: What a source has collected: the first and the last message, how many, and when they leave at the latest [s].
