@@ -69,5 +69,5 @@ PARTS: dict[str, Callable[[Scenario], bool]] = {
     **dict.fromkeys(("prefetched_", "unacked_", "stored_"), _broker),
     "batch_mean": lambda scenario: scenario.workers.batch is not None,
     "workers_": lambda scenario: scenario.workers.varies,
-    "workflow_": lambda scenario: scenario.follow_up is not None,
+    "workflow": lambda scenario: scenario.follow_up is not None,
 }

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from backwater.errors import check, nearest
-from backwater.metrics import METRICS, QUANTILES, Cells, Metric, advice, metric, named, within
+from backwater.metrics import METRICS, QUANTILES, TIMED, Cells, Metric, advice, metric, named, within
 from backwater.outcome import LATENCIES
 from backwater.result import Result
 from backwater.run import Run
@@ -50,7 +50,7 @@ class Requirement(NamedTuple):
     @property
     def serves(self) -> bool:
         """Whether turning everybody away would break it."""
-        return self.name in SERVING or self.name.startswith("served_within")
+        return self.name in SERVING or self.name.startswith(tuple(TIMED))
 
     def cells(self, result: Result) -> Cells:
         """The outcomes that it is judged by."""

@@ -33,7 +33,7 @@ from backwater.run import Run
 
 # Of the whole run on their own; the others are split between what the main view holds and what came before it.
 OWN = ("busy_time", "wasted_time", "waited", "memory_time", "held_time", "awaited", "job_attempts", "alive_time",
-       "outside_time", "prefetched_time")  # fmt: skip
+       "outside_time", "prefetched_time", "workflow_time")  # fmt: skip
 
 
 @compiled

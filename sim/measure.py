@@ -384,6 +384,7 @@ def _workflow_over(books, first, outcome, ended, at):  # type: ignore[no-untyped
 def fold_workflow(books, first, outcome, ended):  # type: ignore[no-untyped-def]
     """Fold a workflow that has ended, or remains: of its first job, a record with the fields that are named here."""
     c = _place(books, first)
+    books.cells[c].workflow_time += ended - first.arrived
     _workflow_over(books, first, outcome, ended, MAIN * books.places + c if ended >= books.ends[MAIN, 0] else c)
     for view in range(MAIN + 1, books.ends.shape[0]):
         if books.ends[view, 0] <= first.arrived < books.ends[view, 1]:

@@ -242,6 +242,7 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in [
     _ratio("workflow_unfinished_ratio", "share", "workflows that were not over at the end / those and the ended ones",
            lambda cells: (cells.count("workflows_unfinished"),
                           cells.count("workflows") + cells.count("workflows_unfinished"))),
+    *_gauge("workflows", "workflows of which not all has been done", o.WORKFLOWS),
     *_gauge("memory", "bytes waiting in memory", o.MEMORY, "size"),
     *_gauge("disk", "bytes waiting on disk", o.DISK, "size"),
     _counts("spill_ratio", "spilled attempts / accepted attempts", "spilled", "accepted"),
@@ -254,6 +255,12 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in [
     *_gauge("stored", "bytes of messages that a broker holds, unacknowledged ones included", o.STORED, "size"),
     _mean("drain_time", "time", "until nothing waits or is served, for the first time", _drained),
 ]}  # fmt: skip
+#: Shares of what was done within a time T, ``served_within(2 s)``: of which latency, among what, and what that means.
+TIMED = {
+    "served_within": ("latency", "resolved", "jobs completed within {} of their first attempt / jobs resolved"),
+    "workflow_within": ("workflow", "workflows", "workflows whose jobs were all served within {} of the first one's "
+                        "arrival / workflows that ended"),
+}  # fmt: skip
 # Of the run as a whole: not given again for classes and named windows.
 WHOLE_RUN = {"drain_time"}
 
@@ -264,11 +271,11 @@ def unfinished(name: str) -> str:
 
 
 def metric(name: str) -> Metric:
-    """The metric of this name, ``served_within(T)`` included; ScenarioError naming the nearest."""
+    """The metric of this name, those of a time T included (see TIMED); ScenarioError naming the nearest."""
     if name in METRICS:
         return METRICS[name]
-    if match := re.fullmatch(r"served_within\((.+)\)", name):
-        return _served_within(name, parse(match[1], "time"))
+    if match := re.fullmatch(rf"({'|'.join(TIMED)})\((.+)\)", name):
+        return _within(name, match[1], parse(match[2], "time"))
     raise ScenarioError("metric", f"must be a metric{advice(name)}", name)
 
 
@@ -276,7 +283,7 @@ def advice(name: str) -> str:
     """What follows "must name a metric" where this name is of none."""
     if name == "recovery_time":
         return " of one run, and this compares one with its twins: backwater stress tells it, bw.recovery sweeps it"
-    return nearest(name, [*METRICS, "served_within(30 s)"])
+    return nearest(name, [*METRICS, *(f"{word}(30 s)" for word in TIMED)])
 
 
 def within(cells: Cells, latency: str, limit: float) -> Array:
@@ -284,11 +291,13 @@ def within(cells: Cells, latency: str, limit: float) -> Array:
     return np.array([histogram_share(part, bin_edges(), limit) for part in cells.bins(LATENCIES.index(latency))])
 
 
-def _served_within(name: str, limit: float) -> Metric:
-    def pair(cells: Cells) -> tuple[Array, Array]:
-        return within(cells, "latency", limit), cells.count("resolved")
+def _within(name: str, word: str, limit: float) -> Metric:
+    latency, among, meaning = TIMED[word]
 
-    return _ratio(name, "share", f"jobs completed within {limit:g} s of their first attempt / jobs resolved", pair)
+    def pair(cells: Cells) -> tuple[Array, Array]:
+        return within(cells, latency, limit), cells.count(among)
+
+    return _ratio(name, "share", meaning.format(f"{limit:g} s"), pair)
 
 
 def named(text: str) -> tuple[str, str, str]:

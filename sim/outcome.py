@@ -102,10 +102,10 @@ JOB_COMPLETED, JOB_GAVE_UP, JOB_DROPPED, JOB_LOST, JOB_DEAD_LETTERED, JOB_UNFINI
 # that serve a batch are working.
 GAUGES = (
     "alive", "waiting", "busy", "backoff", "memory", "disk", "unheard", "workers", "hedging", "outside", "working",
-    "prefetched", "unacked", "stored",
+    "prefetched", "unacked", "stored", "workflows",
 )  # fmt: skip
 ALIVE, WAITING, BUSY, BACKOFF, MEMORY, DISK, UNHEARD, WORKERS, HEDGING, OUTSIDE, WORKING = range(11)
-PREFETCHED, UNACKED, STORED = range(11, 14)
+PREFETCHED, UNACKED, STORED, WORKFLOWS = range(11, 15)
 
 # Sums and counts over rows: of attempts by when they were sent; of services and of jobs by when they ended.
 COUNTERS = (
@@ -114,7 +114,7 @@ COUNTERS = (
     "waited", "memory_time", "held_time", "awaited",
     "arrived", "unfinished", "resolved", "completed", "gave_up", "dropped", "lost", "dead_lettered",
     "job_attempts", "on_time", "due", "alive_time", "outside_time",
-    "redelivered", "prefetched_time", "workflows", "workflows_failed", "workflows_unfinished",
+    "redelivered", "prefetched_time", "workflows", "workflows_failed", "workflows_unfinished", "workflow_time",
 )  # fmt: skip
 COUNTER = {name: index for index, name in enumerate(COUNTERS)}
 LATENCIES = ("wait", "sojourn", "latency", "blocked", "workflow")
@@ -218,6 +218,8 @@ def audit(outcome: Outcome, capacity: float) -> None:
         _close("Little's law: outside over time and the times outside", areas[OUTSIDE, index], c["outside_time"])
         _close("Little's law: prefetched over time and the times there", areas[PREFETCHED, index], c["prefetched_time"])
         _close("Little's law: jobs over time and the sum of their lives", areas[ALIVE, index], c["alive_time"])
+        _equal("workflows under way at the end and unfinished ones", left[WORKFLOWS, index], c["workflows_unfinished"])
+        _close("Little's law: workflows over time and how long they took", areas[WORKFLOWS, index], c["workflow_time"])
         _close("bytes in memory over time and those of the attempts", areas[MEMORY, index], c["memory_time"])
         _close("bytes on disk over time and those of the attempts", areas[DISK, index], c["held_time"])
     lowest = float(min(left.min(), outcome.areas.min()))

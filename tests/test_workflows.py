@@ -135,6 +135,9 @@ def test_a_service_that_ends_with_an_error_leads_to_nothing(engine, tmp_path):
     result = lead(engine, tmp_path, jobs, [0, 5], faults=faults)
     assert told(result) == [("a", 0, 3, 0), ("a", 5, 8, 1), ("b", 8, 9, 1)]
     assert (result["workflow_failure_ratio"], result["workflow_mean"]) == (0.5, pytest.approx(4, rel=1e-12))
+    assert [result[f"workflow_within({limit} s)"] for limit in (3.9, 4.1)] == [0, 0.5]  # of those that failed, too
+    # Under way from 0 to 3, and from 5 to 9, of 100 s.
+    assert (result["workflows_mean"], result["workflows_max"]) == (pytest.approx(0.07, rel=1e-12), 1)
 
 
 @on_both_engines
@@ -178,6 +181,11 @@ def test_with_workers_for_all_a_chord_takes_its_first_job_the_longest_part_and_t
     # The longest of n exponentials is a sum of n, of the rates n, ..., 1 (Renyi).
     mean, within = phase_type([1, 5, 4, 3, 2, 1, 1])
     found = result.estimate("workflow_mean", LEVEL)
+    assert found.low <= mean <= found.high
+    found = result.estimate("workflow_within(4 s)", LEVEL)
+    assert found.low <= within(4 * (1 + 1 / 256))
+    assert within(4 * (1 - 1 / 256)) <= found.high
+    found = result.estimate("workflows_mean", LEVEL)  # as many as come in the time that one takes
     assert found.low <= mean <= found.high
     for name, q in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99)):
         found = result.estimate(f"workflow_{name}", LEVEL)

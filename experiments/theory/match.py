@@ -52,7 +52,7 @@ def theory(scenario: Scenario, asked: Iterable[str] = (), most: int = MOST) -> T
     asked  metrics besides the usual ones, such as "served_within(2 s)"
     most   states of a Markov chain, beyond which none is solved
     """
-    facts, wanted = read(scenario), tuple(asked)
+    facts, wanted = read(scenario), tuple(name for name in asked if name.startswith("served_within("))
     if not facts.sorts or facts.mean == 0:
         return Theory(tuple(_simplified(facts, wanted, most)), tuple(in_the_way(facts)))
     found, obstacles = _itself(facts, wanted, most)

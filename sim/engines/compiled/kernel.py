@@ -346,7 +346,7 @@ def live(world):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def leave(world, attempts, jobs):  # type: ignore[no-untyped-def]
+def leave(world, attempts, jobs, workflows):  # type: ignore[no-untyped-def]
     """The run ends: rows of what is in progress, in this order."""
     state = world.state[0]
     for slot in attempts:
@@ -356,4 +356,4 @@ def leave(world, attempts, jobs):  # type: ignore[no-untyped-def]
         ledger.close(world, slot, result, attempt.ended if vanished else state.now)
     for slot in jobs:
         ledger.leave(world, slot)
-    workflow.leave(world)
+    workflow.leave(world, workflows)

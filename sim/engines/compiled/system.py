@@ -185,7 +185,7 @@ class System:
         jobs = jobs[np.lexsort((own["number"], own["source"]))]
         attempt_rows, job_rows, _ = w.row_buffers(max(len(attempts), len(jobs), 1))
         self.world = self.world._replace(attempt_rows=attempt_rows, job_rows=job_rows)
-        kernel.leave(self.world, attempts, jobs)
+        kernel.leave(self.world, attempts, jobs, workflow.under_way(self.world.groups))
         self._hand_over()
         outcome = self.fold.close(float(state["now"]))
         audit(outcome, self.scenario.queue.bounds[0] if self.scenario.broker is None else math.inf)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from backwater import order, random
 from backwater.components.workflow import PARTS, Then, how_many, join_delay
 from backwater.engines.compiled import calendar
 from backwater.engines.compiled.world import GROUP, LED, NONE, Array, Records
+from backwater.gauges import change
 from backwater.jit import inner
 from backwater.measure import alone, fold_workflow
-from backwater.outcome import ALL_SERVED, NOT_OVER, ONE_FAILED
+from backwater.outcome import ALL_SERVED, NOT_OVER, ONE_FAILED, WORKFLOWS
 from backwater.quantile import quantile
 from backwater.scenario import Scenario
 
@@ -76,6 +78,7 @@ def begin(world, slot):  # type: ignore[no-untyped-def]
         its.group = _new(world, NONE, job.source, job.number)
         whole = world.groups[its.group]
         whole.left, whole.first, whole.job_class, whole.arrived = 1, 1, job.job_class, job.arrived
+        change(world.books, job.arrived, WORKFLOWS, job.job_class, 1.0)
 
 
 @inner
@@ -183,6 +186,7 @@ def _over(world, group):  # type: ignore[no-untyped-def]
             _send(world, group, 1, join_delay(its.began, its.join_every, state.now))
             return
         if its.first:
+            change(world.books, state.now, WORKFLOWS, its.job_class, -1.0)
             fold_workflow(world.books, its, ONE_FAILED if its.failed else ALL_SERVED, state.now)
         above, failed = its.above, its.failed
         its.above = state.free_group
@@ -194,10 +198,14 @@ def _over(world, group):  # type: ignore[no-untyped-def]
             world.groups[group].failed |= failed
 
 
+def under_way(groups: Records) -> npt.NDArray[np.int64]:
+    """Slots of the workflows that are not over, in the order of their addresses."""
+    slots = np.flatnonzero((groups["first"] == 1) & (groups["left"] > 0))
+    return slots[np.lexsort((groups["number"][slots], groups["source"][slots]))]
+
+
 @inner
-def leave(world):  # type: ignore[no-untyped-def]
+def leave(world, slots):  # type: ignore[no-untyped-def]
     """The run ends, and these workflows are not over."""
-    for group in range(len(world.groups)):
-        its = world.groups[group]
-        if its.first and its.left > 0:
-            fold_workflow(world.books, its, NOT_OVER, world.state[0].now)
+    for slot in slots:
+        fold_workflow(world.books, world.groups[slot], NOT_OVER, world.state[0].now)

@@ -15,7 +15,7 @@ from backwater.engines.reference.clock import After
 from backwater.engines.reference.jobs import Group, LiveJob
 from backwater.engines.reference.ledger import Ledger
 from backwater.engines.reference.producer import Jobs
-from backwater.outcome import ALL_SERVED, NOT_OVER, ONE_FAILED
+from backwater.outcome import ALL_SERVED, NOT_OVER, ONE_FAILED, WORKFLOWS
 
 
 class Workflows:
@@ -32,14 +32,15 @@ class Workflows:
         self.ledger: Ledger = client.ledger
         self.ledger.workflows = self
         self.number = 0
-        self.under_way: dict[Group, None] = {}  # workflows, in the order in which they began
+        self.under_way: set[Group] = set()  # workflows
 
     def begin(self, job: LiveJob) -> None:
         """A job arrives, now: its workflow begins if it is a source's and leads to others."""
         if job.part.then is not None and job.source != self.jobs.index:
             job.group = Group(None, job.origin, self.env.now, first=job)
             job.group.left = 1
-            self.under_way[job.group] = None
+            self.under_way.add(job.group)
+            self.ledger.change((self.env.now, WORKFLOWS, job.job_class, 1.0))
 
     def served(self, job: LiveJob) -> None:
         """A service of a job has completed, now: what it leads to is sent, each time that it is."""
@@ -57,7 +58,7 @@ class Workflows:
 
     def leave(self) -> None:
         """The run ends, and these workflows are not over."""
-        for group in self.under_way:
+        for group in sorted(self.under_way, key=lambda group: group.origin):
             assert group.first is not None
             self.ledger.workflow(group.first, NOT_OVER)
 
@@ -105,7 +106,8 @@ class Workflows:
                 self._send(group, joins, delay)
                 return
             if group.first is not None:
-                del self.under_way[group]
+                self.under_way.remove(group)
+                self.ledger.change((self.env.now, WORKFLOWS, group.first.job_class, -1.0))
                 self.ledger.workflow(group.first, ONE_FAILED if group.failed else ALL_SERVED)
             above = group.above
             if above is not None:
