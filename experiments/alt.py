@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from backwater.experiments.curves import MOST, Curve, curves, value
+from backwater.experiments.curves import MOST, Curve, curves, traded, value
 from backwater.experiments.experiment import Experiment
 from backwater.experiments.sweep import Sweep
 from backwater.metrics import METRICS
@@ -33,7 +33,7 @@ def alternatives(sweep: Sweep, series: list[dict[str, Any]]) -> dict[str, str]:
     knees = "; ".join(_knee(curve) for curve in found)
     return {
         "threshold": courses, "space": courses,
-        "trade": f"503 ratio across, p99 latency up, one point per value of {axis.name}. Knees: {knees}.",
+        "trade": f"503 ratio across, {TOLD[traded(sweep)]} up, one point per value of {axis.name}. Knees: {knees}.",
         "over_time": " ".join(_sampled(run) for run in series),
     }  # fmt: skip
 
@@ -53,7 +53,7 @@ def _course(curve: Curve) -> str:
 def _knee(curve: Curve) -> str:
     at, held = curve.knee, f"{curve.label}: " if curve.label else ""
     place = value(curve.sweep.axes[curve.along], at)
-    return f"{held}{place}, with {_at(curve, 'rejection_ratio', at)} 503s and {_at(curve, 'latency_p99', at)}"
+    return f"{held}{place}, with {_at(curve, 'rejection_ratio', at)} 503s and {_at(curve, traded(curve.sweep), at)}"
 
 
 def _ranges(sweep: Sweep, metrics: list[str]) -> str:

@@ -38,11 +38,11 @@ class Curve:
 
     @property
     def knee(self) -> int:
-        """Index of the point nearest to no 503s and no latency, both scaled to 0..1 over the curve.
+        """Index of the point nearest to no 503s and no latency (see ``traded``), both scaled to 0..1 over the curve.
 
         The fastest and the most permissive ends of a curve cost most; the knee is where neither can be had cheaper.
         """
-        refused, latency = self.estimates("rejection_ratio")[:, 0], self.estimates("latency_p99")[:, 0]
+        refused, latency = self.estimates("rejection_ratio")[:, 0], self.estimates(traded(self.sweep))[:, 0]
         distance = np.hypot(_scaled(refused), _scaled(latency))
         return 0 if np.isnan(distance).all() else int(np.nanargmin(distance))
 
@@ -58,6 +58,11 @@ def leads(sweep: Sweep) -> bool:
     """Whether workflows ended somewhere in it, served or not."""
     name = "workflow_failure_ratio"
     return name in sweep.metrics and bool(np.isfinite(sweep.estimates[name].sel(bound="estimate")).any())
+
+
+def traded(sweep: Sweep) -> str:
+    """The latency that 503s buy: of whole workflows where jobs lead to others, for their parts may be quick."""
+    return "workflow_p99" if leads(sweep) else "latency_p99"
 
 
 def main_axis(sweep: Sweep) -> int:

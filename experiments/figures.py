@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from backwater.experiments.against import Theories, theories, told
-from backwater.experiments.curves import MOST, Curve, around, curves, leads, main_axis, middle, numeric, value
+from backwater.experiments.curves import MOST, Curve, around, curves, leads, main_axis, middle, numeric, traded, value
 from backwater.experiments.experiment import Experiment
 from backwater.experiments.sweep import Sweep
 from backwater.experiments.theory_figures import COLOURS, THEORY, by_theory, simplifications
@@ -21,6 +21,7 @@ from backwater.units import human
 Numbers = np.ndarray[Any, Any]
 FIELDS = 6  # of a design, that a figure shows
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LATENCIES = {"latency_p99": "p99 latency\n(jobs served in time)", "workflow_p99": "p99 workflow\n(all jobs served)"}
 AXIS_LABELS = {"queue.capacity": "queue capacity [attempts that may wait]", "workers.count": "workers", "load": "load"}
 
 
@@ -90,8 +91,8 @@ def _panels(sweep: Sweep) -> list[tuple[str, str, Callable[[Axes], None]]]:
     panels: list[tuple[str, str, Callable[[Axes], None]]]
     panels = [("rejection_ratio", "503 ratio\n(rejected / attempts)", shares),
               ("failure_ratio", "jobs that failed", shares),
-              ("latency_p99", "p99 latency\n(jobs served in time)", seconds)]  # fmt: skip
-    panels += [("workflow_p99", "p99 workflow\n(all jobs served)", seconds)] * leads(sweep)
+              ("latency_p99", LATENCIES["latency_p99"], seconds)]  # fmt: skip
+    panels += [("workflow_p99", LATENCIES["workflow_p99"], seconds)] * leads(sweep)
     return panels + [("spill_ratio", "spilled to disk\n(/ accepted)", shares)] * spills
 
 
@@ -166,15 +167,18 @@ def space(sweep: Sweep, known: Theories | None = None) -> Figure:
 
 
 def trade(sweep: Sweep, known: Theories | None = None) -> Figure:
-    """The trade itself: 503 ratio against p99 latency, one point per value of the main axis, the knees marked."""
+    """The trade itself: 503 ratio against p99 latency, one point per value of the main axis, the knees marked.
+
+    The latency is that of whole workflows where jobs lead to others.
+    """
     known = theories(sweep) if known is None else known
     figure = Figure(figsize=(8.4, 5.2), layout="constrained")
     axis = figure.subplots()
     along = sweep.axes[main_axis(sweep)]
     apart = bool(along.along)  # points of a design have no order
-    tops = []
+    tops, latency = [], traded(sweep)
     for index, curve in enumerate(curves(sweep)[:MOST]):
-        x, y = curve.estimates("rejection_ratio"), curve.estimates("latency_p99")
+        x, y = curve.estimates("rejection_ratio"), curve.estimates(latency)
         colour = COLOURS[index]
         error: dict[str, Any] = {"xerr": _bars(x), "yerr": _bars(y), "ecolor": colour, "elinewidth": 0.8}
         axis.errorbar(x[:, 0], y[:, 0], color=colour, marker=MARKS[index], markersize=4, linewidth=0 if apart else 1.2,
@@ -190,7 +194,7 @@ def trade(sweep: Sweep, known: Theories | None = None) -> Figure:
                 axis.annotate(value(along, end), (x[end, 0], y[end, 0]), xytext=(5, 5), textcoords="offset points",
                               color=colour, fontsize=8)  # fmt: skip
         tops.append(y[:, 0])
-    by_theory(axis, curves(sweep)[:MOST], known, "latency_p99", "rejection_ratio")
+    by_theory(axis, curves(sweep)[:MOST], known, latency, "rejection_ratio")
     every = np.concatenate(tops)
     every = every[np.isfinite(every) & (every > 0)]
     if len(every) and every.max() / every.min() > 30:
@@ -200,7 +204,7 @@ def trade(sweep: Sweep, known: Theories | None = None) -> Figure:
     shares(axis, "x")
     seconds(axis)
     axis.set_xlabel("503 ratio (rejected / attempts)")
-    axis.set_ylabel("p99 latency (jobs served in time)")
+    axis.set_ylabel(LATENCIES[latency].replace("\n", " "))
     said = "" if apart else f"numbers: {AXIS_LABELS.get(along.name, along.name)}; "
     axis.set_title(f"{said}circles: the knees", fontsize=9, loc="left")
     style(axis)

@@ -11,7 +11,7 @@ import numpy as np
 
 from backwater.errors import check, nearest
 from backwater.experiments.axes import Axis
-from backwater.experiments.curves import shown, value
+from backwater.experiments.curves import shown, traded, value
 from backwater.experiments.sweep import Sweep
 from backwater.experiments.trials import FREE, HOUR, Prices
 from backwater.metrics import METRICS, named
@@ -87,8 +87,8 @@ def frontier(
     """The settings of a finished sweep that no other one beats.
 
     objectives  metrics, or "cost"; unless given the 503 ratio (where nobody gets one, the share of jobs that fail),
-                the p99 latency, the spill ratio where anything spills, and the cost where there are prices, else the
-                workers where their number varies
+                the p99 latency (of whole workflows where jobs lead to others), the spill ratio where anything spills,
+                and the cost where there are prices, else the workers where their number varies
     prices      what cost is made of, per hour: workers on duty, and jobs that arrive and fail
     case        look at this one only; of several, each objective counts in the case in which it is worst unless given
 
@@ -145,7 +145,7 @@ def _usual(sweep: Sweep, prices: Prices, cases: list[str]) -> tuple[str, ...]:
     refused = "rejection_ratio" if values("rejection_ratio").any() else "failure_ratio"
     spilled = ["spill_ratio"] if values("spill_ratio").any() else []
     priced = [COST] if prices != FREE else ["workers_mean"] if np.ptp(values("workers_mean")) else []
-    return (refused, "latency_p99", *spilled, *priced)
+    return (refused, traded(sweep), *spilled, *priced)
 
 
 def _check(sweep: Sweep, names: tuple[str, ...], prices: Prices) -> None:

@@ -10,14 +10,14 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from backwater.experiments.figures import seconds, shares, style
+from backwater.experiments.figures import LATENCIES, seconds, shares, style
 from backwater.experiments.frontier import BEATEN, COST, ON, PERHAPS, Frontier, Row, dimension, worse
 from backwater.units import human
 
 NAMES = {
     "rejection_ratio": "503 ratio (rejected / attempts)", "failure_ratio": "jobs that failed",
-    "latency_p99": "p99 latency (jobs served in time)", "spill_ratio": "spilled to disk (/ accepted)",
-    "workers_mean": "workers", COST: "cost per hour",
+    **{name: label.replace("\n", " ") for name, label in LATENCIES.items()},
+    "spill_ratio": "spilled to disk (/ accepted)", "workers_mean": "workers", COST: "cost per hour",
 }  # fmt: skip
 SHADES = LinearSegmentedColormap.from_list("water", ["#bfe3f0", "#0b6e99", "#10243a"])
 FEW = 8  # whole numbers that a colour bar names one by one

@@ -136,7 +136,8 @@ def _left_out(study: Study) -> Section:
 
 def _method(study: Study) -> Section:
     return method(
-        "The knee of a curve is the point nearest to no 503s and no latency, both scaled to 0..1 over the curve.",
+        "The knee of a curve is the point nearest to no 503s and no latency (of whole workflows where jobs lead to "
+        "others), both scaled to 0..1 over the curve.",
         f"Comparisons with exact theory use intervals that hold all at once with a chance of {LEVEL_WORDS} "
         "(Bonferroni).",
     )
