@@ -14,6 +14,7 @@ from backwater.errors import ScenarioError, check
 from backwater.experiments.cli_words import (
     Horizon,
     Json,
+    Page,
     Parallel,
     Replications,
     Seed,
@@ -45,10 +46,7 @@ def compare(
     metrics: Annotated[list[str] | None, typer.Option(
         "--metric", metavar="METRIC", help="in place of the usual ones; may be repeated")] = None,
     changes: Set = None, horizon: Horizon = None, warmup: Warmup = None, replications: Replications = None,
-    seed: Seed = None,
-    folder: Annotated[Path | None, typer.Option("--out", help="where the page, its figure and the numbers go")] = None,
-    parallel: Parallel = None,
-    as_json: Json = False,
+    seed: Seed = None, folder: Page = None, parallel: Parallel = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Send the same jobs through several systems; differences have paired intervals."""
     from backwater.experiments.cli_words import read, scenario, variant_of
@@ -64,8 +62,7 @@ def compare(
         name, changed = variant_of("--variant", text)
         check(name not in systems, "--variant", name, "must have a name of its own")
         systems[name] = first.with_(changed)
-    if folder is not None:
-        make_folder(folder)
+    make_folder(folder)
     met = {name: [_met(one, faults) for one in systems.values()] for name, faults in cases.items()}
     found = {}
     with Bar("systems", len(systems) * len(cases)) as bar:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backwater.errors import ScenarioError, check
-from backwater.experiments.cli_words import Json, Seed, err, make_folder, out
+from backwater.errors import check
+from backwater.experiments.cli_words import Json, Seed, err, make_folder, out, quantity
 
 if TYPE_CHECKING:
     from backwater.experiments.fit.fit import Fit
@@ -65,13 +65,7 @@ def fit(
 
 
 def _time(flag: str, given: str, *, zero: bool = False) -> float:
-    from backwater.units import parse, units_required
-
-    try:
-        with units_required():
-            value = parse(given, "time")
-    except ScenarioError as error:
-        raise error.under(flag) from None
+    value = quantity(flag, given, "time")
     check(zero or value > 0, flag, given, "must be above 0")
     return value
 

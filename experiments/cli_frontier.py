@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from backwater.experiments.cli_words import Json, command, out, prices_of, wide
+from backwater.experiments.cli_words import Json, Price, command, out, prices_of, wide
 
 if TYPE_CHECKING:
     from backwater.experiments.frontier import Frontier, Row
@@ -25,8 +25,7 @@ def frontier(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="the folder of a finished sweep")],
     objectives: Annotated[list[str] | None, typer.Option(
         "--objective", metavar="METRIC | cost", help="in place of the usual ones; may be repeated")] = None,
-    price: Annotated[list[str] | None, typer.Option(
-        "--price", metavar="worker_hour=X | lost_job=X", help="what cost is made of; may be repeated")] = None,
+    price: Price = None,
     case: Annotated[str | None, typer.Option(help="look at this case only, not at the worst of all")] = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from backwater.errors import ScenarioError, check
-from backwater.experiments.cli_words import Json, Seed, command, make_folder, out
+from backwater.errors import check
+from backwater.experiments.cli_words import Json, Page, Repeats, Seed, command, make_folder, out, quantity
 from backwater.experiments.progress import Bar
 
 app = typer.Typer(rich_markup_mode=None)
@@ -20,22 +19,18 @@ def inline_or_queue(
     service: Annotated[str, typer.Option(help="mean time of the work whose result is needed")] = "100 ms",
     broker: Annotated[str, typer.Option(help="through which it goes then: redis, rabbitmq or sqs")] = "rabbitmq",
     asks: Annotated[str, typer.Option(help="how often a caller asks that is not told")] = "5 s",
-    replications: Annotated[int, typer.Option(help="independent repetitions of each setting")] = 4,
-    seed: Seed = None,
-    folder: Annotated[Path | None, typer.Option("--out", help="where the page, its figures and the numbers go")] = None,
-    as_json: Json = False,
-) -> None:
+    replications: Repeats = 4, seed: Seed = None, folder: Page = None, as_json: Json = False,
+) -> None:  # fmt: skip
     """From where on does a queue pay? The same work within the request and through a broker, as its caller sees it."""
     from backwater.experiments.inline_or_queue import LIMITS, LOADS, PEAKS, SERVICES, handover, lateness
     from backwater.experiments.inline_or_queue_report import answers, numbers, write
     from backwater.models.inline_or_queue import RUN, async_queue
 
     check(replications >= 2, "--replications", replications, "must be at least 2 for an interval")
-    mean, pause = _time("--service", service), _time("--asks", asks)
+    mean, pause = quantity("--service", service, "time"), quantity("--asks", asks, "time")
     async_queue(mean, broker=broker, asks=pause)  # refuses what is wrong
     run = RUN.model_copy(update={"replications": replications, "seed": 1 if seed is None else seed})
-    if folder is not None:
-        make_folder(folder)
+    make_folder(folder)
     with Bar("settings", len(SERVICES) * len(LOADS) + len(PEAKS)) as bar:
 
         def step() -> None:
@@ -54,14 +49,3 @@ def inline_or_queue(
         out.print(line, soft_wrap=True)
     if folder is not None:
         out.print(f"Report: {page}", soft_wrap=True)
-
-
-def _time(flag: str, given: str) -> float:
-    """A time that a flag gives [s]."""
-    from backwater.units import parse, units_required
-
-    try:
-        with units_required():
-            return parse(given, "time")
-    except ScenarioError as error:
-        raise error.under(flag) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +13,9 @@ from backwater.errors import check
 from backwater.experiments.cli_words import (
     Horizon,
     Json,
+    Page,
     Parallel,
+    Price,
     Replications,
     Seed,
     Set,
@@ -47,18 +48,14 @@ def plan(
         "--require", metavar='"METRIC <= VALUE"', help="what must be met in every case; may be repeated")] = None,
     minimize: Annotated[list[str] | None, typer.Option(
         "--minimize", metavar="PATH | cost", help="what should be low; a second one decides between equals")] = None,
-    price: Annotated[list[str] | None, typer.Option(
-        "--price", metavar="worker_hour=X | lost_job=X", help="what cost is made of; may be repeated")] = None,
+    price: Price = None,
     case: Annotated[list[str] | None, typer.Option(
         "--case", metavar='"NAME: PATH=VALUE, ..."', help="a change under which all must hold too; may be repeated")
     ] = None,
     confidence: Annotated[str, typer.Option(help="how sure each requirement must be met")] = "95 %",
     most: Annotated[int, typer.Option(help="replications of one setting in one case, at most")] = 200,
     changes: Set = None, horizon: Horizon = None, warmup: Warmup = None, replications: Replications = None,
-    seed: Seed = None,
-    folder: Annotated[Path | None, typer.Option("--out", help="where the page, its figures and numbers go")] = None,
-    parallel: Parallel = None,
-    as_json: Json = False,
+    seed: Seed = None, folder: Page = None, parallel: Parallel = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Find the cheapest setting that meets every requirement in every case, and how sure that is.
 
@@ -76,8 +73,7 @@ def plan(
         sure = parse(confidence, "share")
         ranges = dict(_range(text) for text in find or [])
     wanted = [*carried, *(require or [])]
-    if folder is not None:
-        make_folder(folder)
+    make_folder(folder)
     shown = (lambda trial: None) if as_json else _tell
     found = plans(
         scenarios, ranges, wanted, minimize or list(ranges)[:1], cases=cases, run=run, prices=prices_of(price),

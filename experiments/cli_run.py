@@ -19,6 +19,7 @@ from backwater.experiments.cli_words import (
     Replications,
     Seed,
     Set,
+    Warmup,
     What,
     goal,
     make_folder,
@@ -48,8 +49,7 @@ def run(
     flags = {"horizon": horizon, "warmup": None if auto else warmup, "replications": replications, "seed": seed}
     scenario, plan = read(what, changes, flags)
     asked = [goal(text) for text in precision or []]
-    if folder is not None:
-        make_folder(folder)
+    make_folder(folder)
     result, told = _simulate(scenario, plan, auto, dict(asked), budget, engine)
     if folder is not None:
         _write(result, folder)
@@ -151,7 +151,7 @@ def _write(result: Any, folder: Path) -> None:
 @app.command()
 def rare(
     what: What, changes: Set = None, horizon: Horizon = None,
-    warmup: Annotated[str | None, typer.Option(help="time before which nothing counts")] = None, seed: Seed = None,
+    warmup: Warmup = None, seed: Seed = None,
     precision: Annotated[str, typer.Option(help="half of the 95 % interval over the estimate")] = "30 %",
     budget: Annotated[int, typer.Option(help="replications, at most")] = 1000,
     parallel: Parallel = None,

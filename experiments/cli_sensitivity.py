@@ -53,8 +53,7 @@ def sensitivity(
     changes: Set = None, horizon: Horizon = None, warmup: Warmup = None, replications: Replications = None,
     seed: Seed = None,
     folder: Annotated[Path | None, typer.Option("--out", help="where the numbers and the figures go")] = None,
-    parallel: Parallel = None,
-    as_json: Json = False,
+    parallel: Parallel = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Say which uncertain inputs matter: how much of a metric's variance each of them makes."""
     from backwater.experiments.sensitivity import sensitivity as study
@@ -65,8 +64,7 @@ def sensitivity(
     ranges = [_range(text) for text in vary or []]
     twice = [path for path, _ in ranges if [other for other, _ in ranges].count(path) > 1]
     check(not twice, "--vary", twice[:1], "must not name an input twice")
-    if folder is not None:
-        make_folder(folder)
+    make_folder(folder)
     bar = Bar("points", 0)
     with bar, units_required():
         found = study(

@@ -12,14 +12,18 @@ import typer
 from backwater.errors import ScenarioError, check, nearest
 from backwater.experiments.cli_words import (
     Json,
+    Page,
     Parallel,
+    Repeats,
+    Resume,
     Seed,
     Set,
     What,
     axis,
     command,
     out,
-    settings,
+    quantity,
+    scenario,
     stopped,
     value_of,
 )
@@ -48,33 +52,25 @@ def stress(
     over: Annotated[list[str] | None, typer.Option(
         "--over", metavar="NAME=LOW..HIGH:POINTS",
         help="load: those of map and ramp; duration, share or factor: the sizes of the triggers")] = None,
-    replications: Annotated[int, typer.Option(help="independent repetitions of each setting")] = 5,
-    seed: Seed = None,
-    folder: Annotated[Path | None, typer.Option("--out", help="where report, figures and numbers go")] = None,
-    parallel: Parallel = None,
-    resume: Annotated[bool, typer.Option("--resume", help="take up what a stopped stress has finished")] = False,
-    as_json: Json = False,
+    replications: Repeats = 5, seed: Seed = None, folder: Page = None,
+    parallel: Parallel = None, resume: Resume = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Hit a system by a fault: does it recover, how fast, from which faults, at which loads?"""
-    from backwater.experiments.experiment import read_scenario
     from backwater.experiments.recovery import Lab, plan_of
     from backwater.experiments.store import Store
     from backwater.experiments.stress_report import PARTS, Stress
-    from backwater.units import units_required
 
-    with units_required():
-        scenario, carried = read_scenario(what)
-        scenario = scenario.with_(settings(changes))
-    watched = None if observe is None else _parsed("--observe", observe, "time")
+    system, carried = scenario(what, changes)
+    watched = None if observe is None else quantity("--observe", observe, "time")
     seed = carried.get("seed", 1) if seed is None else seed
-    plan = plan_of(scenario, None if fault is None else fault_of(fault), watched, replications, seed)
+    plan = plan_of(system, None if fault is None else fault_of(fault), watched, replications, seed)
     wanted = tuple(part for part, on in zip(PARTS, (map_, ramp, stuck, phases), strict=True) if on)
-    test = Stress(scenario, plan, wanted, **ranges(over))
+    test = Stress(system, plan, wanted, **ranges(over))
     test.check()
     folder = folder or Path("results") / f"stress-{Path(what).stem}"
     store = Store(folder)
     lab = Lab(store, parallel)
-    store.begin(resume=resume, experiment={"stress": scenario.plain()})
+    store.begin(resume=resume, experiment={"stress": system.plain()})
     try:
         with Bar("settings", test.settings) as bar:
             lab.progress = lambda: bar.to(bar.done + 1)
@@ -144,14 +140,8 @@ def ranges(given: list[str] | None) -> dict[str, Any]:
 
 def _parsed(where: str, given: Any, dimension: str) -> float:
     """A number, or a quantity with its unit."""
-    from backwater.units import parse, units_required
-
     if not dimension:
         ok = isinstance(given, (int, float)) and not isinstance(given, bool)
         check(ok, where, given, "must be numbers")
         return float(given)
-    try:
-        with units_required():
-            return parse(given, dimension)
-    except ScenarioError as error:
-        raise error.under(where) from None
+    return quantity(where, given, dimension)

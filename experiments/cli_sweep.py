@@ -13,6 +13,7 @@ from backwater.experiments.cli_words import (
     Parallel,
     Precise,
     Replications,
+    Resume,
     Seed,
     Set,
     Warmup,
@@ -51,7 +52,7 @@ def sweep(
     parallel: Parallel = None,
     cluster: Annotated[str | None, typer.Option(
         metavar="ADDRESS", help="a Dask scheduler whose workers run the points, such as tcp://10.0.0.1:8786")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="take up what a stopped sweep has finished")] = False,
+    resume: Resume = False,
 ) -> None:  # fmt: skip
     """Run many scenarios on all cores or a cluster; finished points are kept, so a stopped sweep can go on."""
     from backwater.experiments.study import study

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.table import Table
 
-from backwater.experiments.cli_words import Json, Set, What, out, settings
+from backwater.experiments.cli_words import Json, Set, What, out, scenario
 
 if TYPE_CHECKING:
     from backwater.experiments.theory import Answer, Theory
@@ -20,17 +20,14 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command("theory")
 def theory_(what: What, changes: Set = None, as_json: Json = False) -> None:
     """What is known of a scenario without running it: exactly, or about; by whom; what stands in the way."""
-    from backwater.experiments.experiment import read_scenario
     from backwater.experiments.theory import theory
-    from backwater.units import units_required
 
-    with units_required():
-        scenario = read_scenario(what)[0].with_(settings(changes))
-    found = theory(scenario)
+    system, _ = scenario(what, changes)
+    found = theory(system)
     if as_json:
-        print(json.dumps(_object(scenario, found), allow_nan=False))
+        print(json.dumps(_object(system, found), allow_nan=False))
         return
-    out.print(f"{scenario.name}: {_headline(found)}", soft_wrap=True)
+    out.print(f"{system.name}: {_headline(found)}", soft_wrap=True)
     _print(found)
 
 

@@ -33,6 +33,14 @@ Precise = Annotated[
         help='how precise to be: "2 %", "± 20 ms" or both with or; may be repeated',
     ),
 ]
+Repeats = Annotated[int, typer.Option("--replications", help="independent repetitions of each setting")]
+Price = Annotated[
+    list[str] | None,
+    typer.Option("--price", metavar="worker_hour=X | lost_job=X", help="what cost is made of; may be repeated"),
+]
+#: Of the commands that leave a page; the others say what they leave.
+Page = Annotated[Path | None, typer.Option("--out", help="where the page, its figures and the numbers go")]
+Resume = Annotated[bool, typer.Option("--resume", help="take up what was finished before it was stopped")]
 Parallel = Annotated[int | None, typer.Option(help="threads; all cores unless given")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
 
@@ -140,8 +148,21 @@ def prices_of(given: list[str] | None) -> Prices:
     return Prices(**found)
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder that results go to."""
+def quantity(flag: str, given: str, dimension: str) -> float:
+    """What a flag gives, in base units: a ``dimension`` is a time, a share, ... (see ``units.parse``)."""
+    from backwater.units import parse, units_required
+
+    try:
+        with units_required():
+            return parse(given, dimension)
+    except ScenarioError as error:
+        raise error.under(flag) from None
+
+
+def make_folder(folder: Path | None) -> None:
+    """Make the folder that results go to, if they go to any."""
+    if folder is None:
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
