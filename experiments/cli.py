@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -134,27 +135,25 @@ def check_(what: What, changes: Set = None) -> None:
 @app.command()
 def steps(
     what: What, changes: Set = None, seed: Seed = None,
-    first: Annotated[int, typer.Option(help="how many events")] = 40,
+    first: Annotated[int, typer.Option(help="how many lines")] = 40,
 ) -> None:  # fmt: skip
-    """Tell a run event by event, one line each."""
+    """Tell a run event by event, one line each.
+
+    What many jobs that one has led to do at once is one line.
+    """
     from backwater import events
     from backwater.simulation import replicate
 
     check(first >= 1, "--first", first, "must be at least 1")
-    # A run that ends after a few arrivals more than events are asked for holds them all.
+    # A run that ends after a few arrivals more than lines are asked for holds them all.
     few = {"arrivals": first + 1}
     scenario, plan = read(what, changes, {"seed": seed, "replications": 1, "warmup": "0 s"}, few)
     short = plan.model_copy(
         update={"arrivals": min(first + 1, plan.arrivals or first + 1), "record": ("events",), "windows": {}}
     )
-    names = scenario.sender_names
-    for event in events.of(replicate(scenario, short, 0), scenario)[:first]:
-        if event.job < 0:
-            print(f"{event.time:.3f} {event.what}")
-            continue
-        source = f"{names[event.source]} " if len(names) > 2 or scenario.queue.backlog else ""
-        attempt = f" attempt {event.attempt}" if event.attempt else ""
-        print(f"{event.time:.3f} {source}job {event.job}{attempt}: {event.what}")
+    found = events.of(replicate(scenario, short, 0), scenario)
+    for line in islice(events.lines(found, scenario), first):
+        print(line)
 
 
 @app.command()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +50,9 @@ class Event(NamedTuple):
     what: str
 
 
+#: So many jobs that do the same at once have a line each; more have one together.
+FEW = 3
+
 #: Notes of the staff and of tokens, as told: {n} the worker or how many, {before} how many before.
 _STAFF = {
     WORKER_FAILED: "worker {n} fails", WORKER_REPAIRED: "worker {n} is repaired",
@@ -80,8 +84,8 @@ def of(outcome: Outcome, scenario: Scenario) -> list[Event]:
     done = {(row[0], row[1]): row[9] for row in outcome.attempts if row[16] == COMPLETED}
     for row in outcome.jobs:
         if (row[8], row[9]) != (row[0], row[1]):
-            whose = f"of the workflow of {senders[int(row[8])]} job {row[9]:.0f}"
-            say(order.ARRIVAL - 0.1, row[3], row, 0, f"sent by a worker, a {classes[int(row[2])]} {whose}")
+            whose = f"in the workflow of {senders[int(row[8])]} job {row[9]:.0f}"
+            say(order.ARRIVAL - 0.1, row[3], row, 0, f"sent by a worker, of class {classes[int(row[2])]}, {whose}")
         if JOB_OUTCOMES[int(row[6])] == "completed" and row[4] > done[row[0], row[1]]:
             say(order.POLL, row[4], row, 0, "its client asks and finds it completed")
         if JOB_OUTCOMES[int(row[6])] == "gave_up":
@@ -93,6 +97,31 @@ def of(outcome: Outcome, scenario: Scenario) -> list[Event]:
         _tell_note(note, say)
     found.sort(key=lambda pair: pair[0])
     return [event for _, event in found]
+
+
+def lines(found: Sequence[Event], scenario: Scenario) -> Iterator[str]:
+    """Events of this scenario as people read them, a line each, such as "0.311 job 7 attempt 1: full -> 503".
+
+    Where more than ``FEW`` jobs that others led to, numbered one after another, do the same at once, one line tells it
+    of all of them. What a source sends is never told so: the first lines of a run must not depend on when it ends.
+    """
+    names = scenario.sender_names
+    named = len(names) > 2 or bool(scenario.queue.backlog)
+    led = len(names) - 1 if scenario.follow_up else None
+
+    def together(placed: tuple[int, Event]) -> tuple[object, ...]:
+        at, event = placed
+        # Alike in a row that is numbered one after another; everything else is alone.
+        return (event.job - at, *event._replace(job=0)) if event.source == led else (at,)
+
+    for _, same in groupby(enumerate(found), together):
+        told = [event for _, event in same]
+        for one in told[:1] if len(told) > FEW else told:
+            source = f"{names[one.source]} " if named else ""
+            job = f"job {one.job}" if len(told) <= FEW else f"{len(told):,} jobs ({one.job} to {told[-1].job})"
+            attempt = f" attempt {one.attempt}" if one.attempt else ""
+            whose = f"{source}{job}{attempt}: " if one.job >= 0 else ""
+            yield f"{one.time:.3f} {whose}{one.what}"
 
 
 def _tell(row: np.ndarray, again: float | None, full: str, brokered: bool, say) -> None:  # type: ignore[no-untyped-def]

@@ -7,7 +7,9 @@ from timetables import come
 import backwater as bw
 from backwater.engines.compiled.system import System
 from backwater.errors import ScenarioError
+from backwater.events import Event, lines
 from backwater.experiments.alt import alternatives
+from backwater.experiments.cli import main
 from backwater.experiments.cli_run import headline
 from backwater.experiments.compare_report import decisive
 from backwater.experiments.curves import curves
@@ -85,12 +87,53 @@ def test_no_source_has_the_name_of_what_no_source_sends(name):
 def test_events_say_what_was_sent_and_with_which_job_its_workflow_began(tmp_path):
     scenario = bw.Scenario(arrivals=come(tmp_path, [0]), jobs=chord(2), workers=bw.Workers(count=2))
     result = bw.simulate(scenario, horizon="20 s", replications=1, engine="simpy", record=("events",))
-    of = "of the workflow of arrivals job 0"
+    of = "in the workflow of arrivals job 0"
     sent = result.events[result.events["what"].str.startswith("sent")]
     assert sent[["time", "job", "what"]].to_numpy().tolist() == [
-        [2, 0, f"sent by a worker, a part {of}"], [2, 1, f"sent by a worker, a part {of}"],
-        [5, 2, f"sent by a worker, a last {of}"],
+        [2, 0, f"sent by a worker, of class part, {of}"], [2, 1, f"sent by a worker, of class part, {of}"],
+        [5, 2, f"sent by a worker, of class last, {of}"],
     ]  # fmt: skip
+
+
+def steps_of(scenario, first, tmp_path, monkeypatch, capsys) -> list[str]:
+    """What ``backwater steps`` prints of it."""
+    bw.dump(scenario, tmp_path / "s.toml")
+    monkeypatch.setattr("sys.argv", ["backwater", "steps", str(tmp_path / "s.toml"), "--first", str(first)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code in (0, None)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_steps_tell_of_many_jobs_that_one_has_led_to_in_one_line(tmp_path, monkeypatch, capsys):
+    scenario = bw.Scenario(arrivals=come(tmp_path, [0]), jobs=chord(1000), workers=bw.Workers(count=3))
+    assert steps_of(scenario, 11, tmp_path, monkeypatch, capsys) == [
+        "0.000 arrivals job 0 attempt 1: accepted",
+        "0.000 arrivals job 0 attempt 1: service starts on worker 0",
+        "2.000 arrivals job 0 attempt 1: completed",
+        "2.000 then 1,000 jobs (0 to 999): sent by a worker, of class part, in the workflow of arrivals job 0",
+        "2.000 then job 0 attempt 1: accepted",  # three are told one by one
+        "2.000 then job 1 attempt 1: accepted",
+        "2.000 then job 2 attempt 1: accepted",
+        "2.000 then 997 jobs (3 to 999) attempt 1: waits",
+        "2.000 then job 0 attempt 1: service starts on worker 0",
+        "2.000 then job 1 attempt 1: service starts on worker 1",
+        "2.000 then job 2 attempt 1: service starts on worker 2",
+    ]
+
+
+def test_only_what_others_led_to_is_told_together_and_only_what_is_numbered_one_after_another():
+    scenario = bw.Scenario(arrivals=bw.Poisson(rate="1/s"), jobs=chord(4), workers=bw.Workers(count=3))
+    numbers = [0, 1, 2, 3, 5, 6, 7, 9, 10, 11, 12, 13]
+    led, sent = ([Event(1, source, n, 2, "completed") for n in numbers] for source in (2, 0))
+    later, other = led[-1]._replace(time=2, job=14), led[-1]._replace(what="timed out", job=15)
+    assert list(lines([*led, later, other], scenario)) == [
+        "1.000 then 4 jobs (0 to 3) attempt 2: completed",
+        *(f"1.000 then job {n} attempt 2: completed" for n in (5, 6, 7)),
+        "1.000 then 5 jobs (9 to 13) attempt 2: completed",
+        "2.000 then job 14 attempt 2: completed", "1.000 then job 15 attempt 2: timed out",
+    ]  # fmt: skip
+    assert list(lines(sent, scenario)) == [f"1.000 arrivals job {n} attempt 2: completed" for n in numbers]
 
 
 SERVERS = bw.Workers(count=8, service="1 s")
