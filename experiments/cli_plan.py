@@ -25,6 +25,7 @@ from backwater.experiments.cli_words import (
     make_folder,
     out,
     prices_of,
+    quantity,
     settings,
     value_of,
     variant_of,
@@ -64,13 +65,13 @@ def plan(
     from backwater.experiments.plan import plans
     from backwater.experiments.plan_report import numbers, write
     from backwater.experiments.plans_report import all_numbers, write_all
-    from backwater.units import parse, units_required
+    from backwater.units import units_required
 
     flags = {"horizon": horizon, "warmup": warmup, "replications": replications, "seed": seed}
     scenarios, run, cases, carried = _asked(what, changes, flags)
     cases |= dict(variant_of("--case", text) for text in case or [])
+    sure = quantity("--confidence", confidence, "share")
     with units_required():
-        sure = parse(confidence, "share")
         ranges = dict(_range(text) for text in find or [])
     wanted = [*carried, *(require or [])]
     make_folder(folder)

@@ -24,6 +24,7 @@ from backwater.experiments.cli_words import (
     goal,
     make_folder,
     out,
+    quantity,
     read,
 )
 from backwater.experiments.progress import Bar
@@ -159,11 +160,10 @@ def rare(
 ) -> None:  # fmt: skip
     """The 503 ratio of a bounded queue where 503s are too rare to be seen: runs are split as they come closer to it."""
     from backwater.experiments.splitting import loss
-    from backwater.units import human, parse, units_required
+    from backwater.units import human
 
     scenario, plan = read(what, changes, {"horizon": horizon, "warmup": warmup, "seed": seed})
-    with units_required():
-        wide = parse(precision, "share")
+    wide = quantity("--precision", precision, "share")
     with Bar("replications", budget) as bar:
         found = loss(scenario, plan, precision=wide, most=budget, parallel=parallel,
                      progress=lambda done, _: bar.to(done))  # fmt: skip

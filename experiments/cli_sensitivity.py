@@ -25,6 +25,7 @@ from backwater.experiments.cli_words import (
     command,
     make_folder,
     out,
+    quantity,
     read,
     value_of,
     wide,
@@ -57,10 +58,11 @@ def sensitivity(
 ) -> None:  # fmt: skip
     """Say which uncertain inputs matter: how much of a metric's variance each of them makes."""
     from backwater.experiments.sensitivity import sensitivity as study
-    from backwater.units import parse, units_required
+    from backwater.units import units_required
 
     flags = {"horizon": horizon, "warmup": warmup, "replications": replications, "seed": seed}
     scenario, run = read(what, changes, flags)
+    sure = quantity("--confidence", confidence, "share")
     ranges = [_range(text) for text in vary or []]
     twice = [path for path, _ in ranges if [other for other, _ in ranges].count(path) > 1]
     check(not twice, "--vary", twice[:1], "must not name an input twice")
@@ -69,7 +71,7 @@ def sensitivity(
     with bar, units_required():
         found = study(
             scenario, dict(ranges), metrics or ["latency_p99", "failure_ratio"], run=run, method=method,
-            points=points, confidence=parse(confidence, "share"), parallel=parallel, progress=bar.to,
+            points=points, confidence=sure, parallel=parallel, progress=bar.to,
         )  # fmt: skip
     if folder is not None:
         _write(found, folder)
