@@ -44,8 +44,9 @@ def simulate(
     check(parallel is None or parallel >= 1, "parallel", parallel, "must be at least 1")
     plan = _plan(run, fields)
     check_end(scenario, plan)
-    name = resolve(engine, scenario, plan)
+    name = _meant(engine, scenario, plan)
     check_memory(scenario, plan, name)
+    resolve(name, scenario, plan)
     start = time.perf_counter()
     done = _outcomes(scenario, plan, range(plan.replications), name, parallel or cores(), halt, progress)
     return Result(scenario, plan, done, manifest(scenario, plan, name, time.perf_counter() - start))
@@ -65,18 +66,24 @@ def extend(
 
 def resolve(engine: str, scenario: Scenario, run: Run, points: int = 1) -> str:
     """The engine that a word means for a run of so many points; where that is the compiled one, it is ready then."""
+    name = _meant(engine, scenario, run, points)
+    if name == "compiled":
+        from backwater.engines import compiled
+
+        compiled.prepare()
+    return name
+
+
+def _meant(engine: str, scenario: Scenario, run: Run, points: int = 1) -> str:
     if engine not in ENGINES:  # what is near takes long to find, and each replication asks
         raise ScenarioError("engine", f"must be an engine{nearest(engine, ENGINES)}", engine)
-    if engine == "simpy":
+    if engine != "auto":
         return engine
     from backwater.engines import compiled
 
     arrivals = (run.arrivals or float("inf")) * scenario.jobs_each
     jobs = min(run.end * scenario.rate, arrivals) + scenario.queue.backlog
-    if engine == "auto" and not compiled.is_ready() and jobs * run.replications * points <= SMALL:
-        return "simpy"
-    compiled.prepare()
-    return "compiled"
+    return "simpy" if not compiled.is_ready() and jobs * run.replications * points <= SMALL else "compiled"
 
 
 def replicate(

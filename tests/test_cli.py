@@ -169,7 +169,9 @@ def test_a_wrong_trace_is_one_clear_line_and_status_2(rows, line, files, capsys)
         (["run"], "Missing argument"),
     ],
 )  # fmt: skip
-def test_wrong_words_are_one_clear_line_and_status_2(words, line, files, capsys):
+def test_wrong_words_are_one_clear_line_and_status_2(words, line, files, capsys, monkeypatch):
+    # Before any work starts, and the first would be to compile the kernels.
+    monkeypatch.setattr("backwater.engines.compiled.prepare", lambda: pytest.fail("compiled before it refused"))
     status, out, err = run(capsys, *words)
     assert (status, out) == (2, "")
     assert line in err
