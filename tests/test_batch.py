@@ -114,6 +114,15 @@ def test_a_batch_begins_when_enough_wait_or_the_oldest_has_waited_for_long_enoug
     assert rows(tmp_path, jobs[:3], {"size": 3})[0] == [(0, 1), (1, 4), (5, 6)]
 
 
+def test_how_long_a_batch_may_wait_is_counted_from_its_oldest(tmp_path):
+    """Two wait as the worker comes to rest at 1, since 0.25 and 0.75, where three would be enough."""
+    jobs = [(0, 1), (0, 1), (0, 1), (0.25, 1), (0.75, 1)]
+    batch = {"size": 4, "least": 3, "wait": "2 s"}
+    assert rows(tmp_path, jobs, batch)[0] == [*[(0, 1)] * 3, *[(2.25, 3.25)] * 2]
+    # As one after the other comes to a worker that rests already.
+    assert rows(tmp_path, [(0, 1), (0.5, 1)], batch)[0] == [(2, 3)] * 2
+
+
 def test_who_is_stopped_leaves_a_batch_and_what_it_takes_stays(tmp_path):
     client = {"attempt_timeout": "5 s", "on_timeout": "cancel"}
     jobs = [(0, 1), (1, 6), (2, 1), (2.5, 1)]

@@ -33,6 +33,16 @@ def test_memory_grows_with_the_jobs_alive_and_not_with_those_run():
     assert sizes[1_000] == sizes[300_000]
 
 
+def test_workflows_that_are_over_leave_their_room_to_others():
+    jobs = {"a": bw.Job(then={"send": {"b": 2}, "join": "c"}), "b": bw.Job(then="c"), "c": bw.Job()}
+    chords = bw.Scenario(arrivals=bw.Periodic(interval="1 s"), jobs=jobs, workers=bw.Workers(count=9, service="500 ms"))
+    run = system.System(chords, bw.Run(horizon="1 h"), 0)
+    run.go()
+    assert len(run.world.groups) == system.SLOTS
+    # Two chords are under way: one waits for its parts, the other for its join.
+    assert run.world.state["free_groups"] >= system.SLOTS - 10
+
+
 @pytest.mark.parametrize("law", ["3 s", bw.Exponential(mean="3 s")])
 def test_timeouts_that_no_longer_matter_do_not_fill_the_calendar(law):
     client = bw.Client(attempt_timeout=law)

@@ -137,6 +137,58 @@ def test_a_pause_knows_of_a_timeout():
         assert told["previous"] == 1.0
 
 
+def noting(u, attempt, arrived, memory):
+    memory[int(attempt)], memory[int(attempt) + 4] = u, arrived
+    return True
+
+
+def noting_pauses(u, failed, previous, memory):
+    memory[int(failed)], memory[int(failed) + 4] = u, previous
+    return 0.125 * failed
+
+
+# A job at 1 that nobody serves: its attempts leave at 1.25 and 1.625, and the third one follows at 1.875.
+@pytest.mark.parametrize(("sort", "rule", "kept"), [
+    ("admission", noting, [1.0, 1.0]), ("discipline", noting, [1.0, 1.0]), ("backoff", noting_pauses, [0.5, 0.125])
+])  # fmt: skip
+def test_each_attempt_and_each_pause_has_chance_of_its_own(sort, rule, kept):
+    """What a rule is told the second time, which it notes by ``attempt`` or ``failed``."""
+    made = bw.rule(sort)(rule)
+    pauses = made if sort == "backoff" else bw.rule("backoff")(noting_pauses)
+    client = {"attempt_timeout": "250 ms", "on_timeout": "cancel_waiting", "retry": {"rule": pauses, "base": "500 ms"}}
+    scenario = bw.Scenario(
+        arrivals=bw.Periodic(interval="1 s"), workers={"service": "1 s"}, client=client,
+        queue={} if sort == "backoff" else {sort: made}, faults=[{"kind": "workers_down", "start": "0 s"}],
+    )  # fmt: skip
+    for frame in frames(scenario, 1.9):
+        first, second = frame[MEMORY + 1 : MEMORY + 3]
+        assert 0 < first < 1
+        assert 0 < second < 1
+        assert first != second
+        assert frame[MEMORY + 5 : MEMORY + 7].tolist() == kept
+
+
+def one_more(memory):
+    memory[0] += 1.0
+    return memory[0]
+
+
+@pytest.mark.parametrize("engine", ["simpy", "compiled"])
+def test_what_a_rule_keeps_is_of_one_source_and_one_run(engine):
+    """Each source's first failure, in each replication, is the first that the rule of its clients knows of."""
+    own = bw.Client(retry={"rule": bw.rule("backoff")(one_more), "max_attempts": 2})
+    source = {name: bw.Periodic(interval=interval, client=own) for name, interval in (("a", 10.0), ("b", 10.5))}
+    scenario = bw.Scenario(
+        arrivals=source, workers={"service": "1 s"}, queue={"capacity": 0},
+        faults=[{"kind": "workers_down", "start": "0 s"}],
+    )  # fmt: skip
+    run = {"horizon": "25 s", "replications": 2, "parallel": 1, "record": ("attempts",), "engine": engine}
+    sent = bw.simulate(scenario, **run).attempts.sort_values(["replication", "source", "sent"])
+    # Pauses of 1 s, and of 2 s for the second job of each source.
+    once = [10.0, 11.0, 20.0, 22.0, 10.5, 11.5, 21.0, 23.0]
+    assert sent["sent"].tolist() == [*once, *once]
+
+
 def nan(waiting):
     return math.sqrt(-1.0 - waiting)
 
