@@ -45,7 +45,8 @@ SORTS: dict[str, dict[str, str]] = {
     },
     "backoff": {
         "now": "the time [s]", "u": "a uniform in (0, 1), another one for each pause",
-        "failed": "attempts that have failed, from 1", "previous": "the pause before, at first ``base`` [s]",
+        "failed": "attempts that have failed, from 1",
+        "previous": "the pause that it gave before, whatever a 503 asked for; at first ``base`` [s]",
         "base": "of the policy [s]", "factor": "of the policy [1]", "cap": "of the policy [s]; infinite without one",
         "timed_out": "1 after a timeout, else 0",
     },
