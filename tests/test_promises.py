@@ -195,3 +195,25 @@ def test_steps_tell_what_comes_back():
         (1.6, "back in the queue: delivery 2"), (1.8, "completed, though it had been taken back"),
         (1.8, "service starts on worker 0"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["simpy", "compiled"])
+def test_each_delivery_has_chance_of_its_own(engine):
+    """How long it takes, whether it fails, whether its acknowledgement gets lost: not as the one before it."""
+    away = bw.Exponential(mean="100 ms")
+    scenario = bw.Scenario(
+        arrivals=bw.Poisson(rate="5/s"), workers={"count": 50, "service": "10 ms"}, client=ASYNC,
+        broker={"publish_delay": away, "delivery_delay": away, "on_error": "return", "max_deliveries": 20,
+                "duplicates": 0.5}, faults=[{"kind": "errors", "share": 0.5, "start": "0 s"}],
+    )  # fmt: skip
+    table = bw.simulate(scenario, horizon="60 s", replications=1, engine=engine, record=("attempts",)).attempts
+    after = defaultdict(set)
+    for _, rows in table.sort_values("delivery").groupby("job"):
+        ways = [rows["accepted"].iloc[0] - rows["sent"].iloc[0], *(rows["started"] - rows["delivered"]).dropna()]
+        assert all(later - sooner > 1e-9 for sooner, later in pairwise(sorted(ways)))
+        outcomes = rows["outcome"].tolist()
+        for number, (before, now) in enumerate(pairwise(outcomes), 2):
+            after[before].add((now, number == len(outcomes)))
+    assert {now for now, _ in after["failed"]} >= {"failed", "completed"}
+    # What was acknowledged in vain comes again, for the last time or not.
+    assert after["completed"] >= {("abandoned_completed", True), ("abandoned_completed", False)}
