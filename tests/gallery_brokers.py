@@ -51,6 +51,7 @@ def ways() -> dict[str, bw.Scenario]:
     spent = {"queue": {"memory": DISK}, "jobs": PAIR}
     return {
         "broker, far away": brokered({"publish_delay": "100 ms", "delivery_delay": SLOW}),
+        "broker, far away by chance": brokered({"publish_delay": SLOW, "delivery_delay": SLOW}, client=AWAY),
         "broker, confirms": brokered({"publish_delay": "100 ms", "confirm": "200 ms"}, client={**AWAY, **PATIENT}),
         "broker, fire and forget": brokered({"confirm": "never"}, client=AWAY, queue={"capacity": 2}),
         "broker, several at once": brokered({"send": {"size": 3, "linger": "1 s"}}, client=AWAY),
