@@ -275,8 +275,15 @@ def metric(name: str) -> Metric:
     if name in METRICS:
         return METRICS[name]
     if match := re.fullmatch(rf"({'|'.join(TIMED)})\((.+)\)", name):
-        return _within(name, match[1], parse(match[2], "time"))
+        return _within(name, match[1], _time(match[1], match[2]))
     raise ScenarioError("metric", f"must be a metric{advice(name)}", name)
+
+
+def _time(word: str, text: str) -> float:
+    try:
+        return parse(text, "time")
+    except ScenarioError as error:
+        raise error.under(word) from None
 
 
 def advice(name: str) -> str:
