@@ -55,6 +55,8 @@ def _ready(name: str, module: Any) -> Ready:
 
 
 MODELS = {name: _ready(name, module) for name, module in _MODULES.items()}
+#: The brokers and task queues that people run; the other models are what is done with them, or without.
+SYSTEMS = tuple(name for name, module in _MODULES.items() if module in (redis, rabbitmq, sqs, celery))
 
 
 def ready(name: str) -> Ready:

@@ -6,13 +6,9 @@ import pytest
 
 import backwater as bw
 from backwater.experiments.compare import compare
-from backwater.models import MODELS
+from backwater.models import MODELS, SYSTEMS
 from backwater.outcome import assert_identical
 
-SYSTEMS = [
-    "redis_list", "redis_reliable", "redis_stream", "rabbitmq_classic", "rabbitmq_quorum", "sqs_standard", "sqs_fifo",
-    "celery_redis", "celery_rabbitmq",
-]  # fmt: skip
 FIELD = r"(?:broker|workers|queue|client)\.\S+"
 ROW = re.compile(rf"^ {{4}}({FIELD}) {{2,}}(\S.*?) {{2,}}(\S.*?) {{2,}}([VMRA])$", re.M)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from backwater.distributions import Exponential
 from backwater.experiments.bench.systems import mmc
-from backwater.models import ready
+from backwater.models import SYSTEMS, ready
 from backwater.run import Run
 from backwater.scenario import Scenario
 from backwater.simulation import replicate
@@ -23,10 +23,6 @@ BROKERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "5 ms to it, 5 ms from it": ({"publish_delay": "5 ms", "delivery_delay": "5 ms"}, {}),
     "the same, exponential": ({"publish_delay": _RANDOM, "delivery_delay": _RANDOM}, {}),
 }
-SYSTEMS = (
-    "redis_list", "redis_reliable", "redis_stream", "rabbitmq_classic", "rabbitmq_quorum", "celery_redis",
-    "celery_rabbitmq", "sqs_standard", "sqs_fifo",
-)  # fmt: skip
 
 
 def costs(jobs: int, seed: int) -> dict[str, tuple[float, float]]:
